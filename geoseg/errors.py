@@ -1,0 +1,61 @@
+"""Every error geoseg raises on purpose.
+
+Each is a :class:`GeosegError` and a builtin too, so that callers may catch either. The message is one line: what is
+wrong, the numbers, and the way out. The command line prints it without a traceback and exits 1.
+"""
+
+
+class GeosegError(Exception):
+    """Base of all errors that geoseg raises on purpose."""
+
+
+class SceneError(GeosegError, ValueError):
+    """A raster that opens but that geoseg cannot use as it is (bands, dtype, size, blocks)."""
+
+
+class SceneReadError(GeosegError, OSError):
+    """A raster that cannot be opened, or that fails while a window of it is read."""
+
+
+class LegendError(GeosegError, ValueError):
+    """A legend that contradicts itself, or values that are not in it."""
+
+
+class BundleError(GeosegError, ValueError):
+    """A model file that is not a bundle, is damaged, or is of a newer format."""
+
+
+class PlanError(GeosegError, ValueError):
+    """Options that cannot be met together: patch size, overlap, multiple, memory."""
+
+
+class OutputError(GeosegError, OSError):
+    """A target that cannot be written: unwritable folder, full disk, unknown suffix."""
+
+
+class OutputExistsError(GeosegError, FileExistsError):
+    """A target that is there already and may not be replaced without ``--overwrite``."""
+
+
+class GridError(GeosegError, ValueError):
+    """Two rasters whose grids should be the same and are not."""
+
+
+class ConfigError(GeosegError, ValueError):
+    """A configuration file with a missing, unknown or impossible entry."""
+
+
+class MissingExtraError(GeosegError, ImportError):
+    """An optional dependency that is not installed; the message names the extra."""
+
+
+class StoppedError(GeosegError, RuntimeError):
+    """The run was stopped by a signal before it was whole.
+
+    Attributes:
+        signum: the number of the signal (2 for Ctrl-C, 15 for SIGTERM); the exit code is 128 + signum.
+    """
+
+    def __init__(self, message: str, *, signum: int) -> None:
+        super().__init__(message)
+        self.signum = signum

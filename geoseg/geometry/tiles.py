@@ -1,0 +1,141 @@
+"""Tiles: the lattice cut into units of work, retry and resume.
+
+A tile's core is k x l whole cells. Tiles share nothing, so any order, any worker and any number of retries give the
+same classes. Under ``crop`` each patch belongs to one tile; under blending a tile recomputes the patches on its rim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from geoseg.geometry.lattice import Axis, Lattice, Stitch
+from geoseg.geometry.windows import Window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tile:
+    """One unit of work."""
+
+    row: int
+    """Row of the tile in its grid."""
+    col: int
+    """Column of the tile in its grid."""
+    core: Window
+    """The pixels the tile owns."""
+    patch_rows: range
+    """Patches of the row axis that have a say in the core."""
+    patch_cols: range
+    """Patches of the column axis that have a say in the core."""
+    read: Window
+    """What its patches reach, cut at the scene's edge, and the pixels their reflected rim repeats."""
+    padded: Window
+    """``read`` with the reflected rim right and below."""
+
+    @property
+    def key(self) -> str:
+        """Name of the tile in stores and messages, e.g. ``"3.12"``."""
+        return f"{self.row}.{self.col}"
+
+    @property
+    def patches(self) -> int:
+        """Patches the tile computes."""
+        return len(self.patch_rows) * len(self.patch_cols)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TileGrid:
+    """All tiles of a scene; each is worked out when asked for, so a million of them cost nothing."""
+
+    lattice: Lattice
+    stitch: Stitch
+    cells: tuple[int, int]
+    """(rows, columns) of cells in a full core."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns) of tiles."""
+        return -(-self.lattice.rows.count // self.cells[0]), -(-self.lattice.cols.count // self.cells[1])
+
+    @property
+    def count(self) -> int:
+        """Number of tiles."""
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def core(self) -> tuple[int, int]:
+        """(height, width) of a full core, pixels."""
+        return self.cells[0] * self.lattice.stride[0], self.cells[1] * self.lattice.stride[1]
+
+    @property
+    def patches(self) -> int:
+        """Patches computed over all tiles, recomputed rims included."""
+        rows, cols = (self._reached(axis) for axis in (0, 1))
+        return rows * cols
+
+    @property
+    def computed_pixels(self) -> int:
+        """Pixels of all network inputs, recomputed rims included."""
+        return self.patches * self.lattice.patch[0] * self.lattice.patch[1]
+
+    def _reached(self, which: int) -> int:
+        axis = (self.lattice.rows, self.lattice.cols)[which]
+        return sum(len(_along(axis, i, self.cells[which], self.stitch)[2]) for i in range(self.shape[which]))
+
+    def tile(self, row: int, col: int) -> Tile:
+        """The tile at a row and column of the grid."""
+        rows, cols = self.lattice.rows, self.lattice.cols
+        top, bottom, patch_rows = _along(rows, row, self.cells[0], self.stitch)
+        left, right, patch_cols = _along(cols, col, self.cells[1], self.stitch)
+        padded = Window.from_stops(
+            row_off=_first_read(rows, patch_rows),
+            col_off=_first_read(cols, patch_cols),
+            row_stop=rows.origin(patch_rows[-1]) + rows.side,
+            col_stop=cols.origin(patch_cols[-1]) + cols.side,
+        )
+        return Tile(
+            row=row,
+            col=col,
+            core=Window.from_stops(row_off=top, col_off=left, row_stop=bottom, col_stop=right),
+            patch_rows=patch_rows,
+            patch_cols=patch_cols,
+            read=padded.intersect(Window.whole(self.lattice.shape)),
+            padded=padded,
+        )
+
+    def __iter__(self) -> Iterator[Tile]:
+        rows, cols = self.shape
+        return (self.tile(row, col) for row in range(rows) for col in range(cols))
+
+
+def _along(axis: Axis, index: int, cells: int, stitch: Stitch) -> tuple[int, int, range]:
+    """(start, stop, patches) of a core along one axis."""
+    start = axis.cell(index * cells)[0]
+    stop = axis.cell(min((index + 1) * cells, axis.count) - 1)[1]
+    return start, stop, axis.reaching(start, stop, stitch)
+
+
+def _first_read(axis: Axis, patches: range) -> int:
+    """First pixel to read: the first patch's, or the one farthest from the end that the reflected rim repeats."""
+    rim = axis.origin(patches[-1]) + axis.side - axis.length
+    first = axis.origin(patches[0])
+    return first if rim <= 0 else max(0, min(first, axis.length - 1 - rim))
+
+
+def make_tiles(lattice: Lattice, *, stitch: Stitch, tile: int) -> TileGrid:
+    """Tiles with cores of about ``tile`` pixels a side: at least one cell, whole cells, no more than there are."""
+
+    def cells(axis: Axis) -> int:
+        return max(1, min(axis.count, round(tile / axis.stride)))
+
+    return TileGrid(lattice=lattice, stitch=stitch, cells=(cells(lattice.rows), cells(lattice.cols)))
+
+
+def chunk_side(stride: int, *, least: int = 256) -> int:
+    """Side of an inner chunk: ``stride / 2**j``, the largest j that leaves an integer >= ``least``; else the stride.
+
+    Zarr demands that chunks divide shards, and a core is whole strides.
+    """
+    while stride % 2 == 0 and stride // 2 >= least:
+        stride //= 2
+    return stride

@@ -1,0 +1,138 @@
+"""From the logits of patches to the classes of a tile: a weighted sum, by the lattice's partition of unity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from geoseg.geometry.tiles import Tile, TileGrid
+from geoseg.geometry.windows import Window
+from geoseg.legend import IGNORE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layers:
+    """What is wanted beside the classes."""
+
+    confidence: bool = False
+    """Probability of the winning class, percent."""
+    probabilities: bool = False
+    """Probability of every class."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TileResult:
+    """The stitched layers of one tile's core; nodata is 255 in the uint8 ones."""
+
+    classes: npt.NDArray[np.uint8]
+    """(h, w) class ids."""
+    confidence: npt.NDArray[np.uint8] | None = None
+    """(h, w) percent."""
+    probabilities: npt.NDArray[np.float32] | None = None
+    """(K, h, w) 0..1; NaN where nodata."""
+
+
+class Stitcher:
+    """Collects the patches of one tile, in lattice order.
+
+    Under ``crop`` every patch is final the moment it arrives and only uint8 is kept; under blending a (K, h, w) sum of
+    the core is. The sum runs in lattice order whatever the tile, so tile size cannot change its rounding.
+    """
+
+    def __init__(
+        self,
+        grid: TileGrid,
+        tile: Tile,
+        *,
+        layers: Layers,
+        ids: tuple[int, ...] | None = None,
+        keep_logits: bool = False,
+    ) -> None:
+        """Starts empty.
+
+        Args:
+            grid: the tiles of the scene.
+            tile: the one to be stitched.
+            layers: what is wanted beside the classes.
+            ids: class id of each channel; None means the channel's own number.
+            keep_logits: sum the logits of the core under ``crop`` too, for :meth:`stitched_logits`.
+        """
+        self._grid, self._tile, self._layers = grid, tile, layers
+        self._summing = keep_logits or grid.stitch != "crop"
+        contiguous = ids is None or ids == tuple(range(len(ids)))
+        self._ids = None if contiguous or ids is None else torch.tensor(ids, dtype=torch.uint8)
+        height, width = tile.core.shape
+        self._classes = torch.full((height, width), IGNORE, dtype=torch.uint8)
+        self._confidence = torch.full((height, width), IGNORE, dtype=torch.uint8) if layers.confidence else None
+        self._probabilities: torch.Tensor | None = None
+        self._sum: torch.Tensor | None = None
+
+    def part(self, i: int, j: int) -> Window:
+        """The pixels of the core that patch (i, j) has a say in."""
+        (top, bottom), (left, right) = self._spans(i, j)
+        return Window.from_stops(row_off=top, col_off=left, row_stop=bottom, col_stop=right).intersect(self._tile.core)
+
+    def add(self, i: int, j: int, logits: torch.Tensor) -> None:
+        """Takes the logits (K, p, p) of patch (i, j)."""
+        lattice = self._grid.lattice
+        part = self.part(i, j)
+        top, left = part.row_off - lattice.rows.origin(i), part.col_off - lattice.cols.origin(j)
+        inner = logits[:, top : top + part.height, left : left + part.width]
+        rows, cols = part.within(self._tile.core)
+        if not self._summing:
+            self._decide(inner, rows, cols)
+            return
+        if self._sum is None:
+            self._sum = logits.new_zeros((logits.shape[0], *self._tile.core.shape))
+        self._sum[:, rows, cols] += inner * self._weights(i, j, part).to(logits.device)
+
+    def stitched_logits(self) -> npt.NDArray[np.float32]:
+        """The summed logits of the core, (K, h, w); only after ``keep_logits`` and at least one patch."""
+        assert self._sum is not None
+        return np.asarray(self._sum.cpu().numpy())
+
+    def finish(self, valid: npt.NDArray[np.bool_]) -> TileResult:
+        """The layers of the core; ``valid`` (h, w) of the core, its False pixels become nodata."""
+        if self._sum is not None:
+            everything = slice(None)
+            self._decide(self._sum, everything, everything)
+        invalid = ~valid
+        classes = self._classes.numpy()
+        classes[invalid] = IGNORE
+        confidence = None if self._confidence is None else self._confidence.numpy()
+        if confidence is not None:
+            confidence[invalid] = IGNORE
+        probabilities = None if self._probabilities is None else self._probabilities.numpy()
+        if probabilities is not None:
+            probabilities[:, invalid] = np.nan
+        return TileResult(classes=classes, confidence=confidence, probabilities=probabilities)
+
+    def _weights(self, i: int, j: int, part: Window) -> torch.Tensor:
+        """The two-dimensional weights of patch (i, j) at ``part``."""
+        lattice, stitch = self._grid.lattice, self._grid.stitch
+        (top, _), (left, _) = self._spans(i, j)
+        down = torch.from_numpy(lattice.rows.weights(i, stitch)[part.row_off - top :][: part.height])
+        across = torch.from_numpy(lattice.cols.weights(j, stitch)[part.col_off - left :][: part.width])
+        return down[:, None] * across[None, :]
+
+    def _spans(self, i: int, j: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        lattice, stitch = self._grid.lattice, self._grid.stitch
+        return lattice.rows.span(i, stitch), lattice.cols.span(j, stitch)
+
+    def _decide(self, logits: torch.Tensor, rows: slice, cols: slice) -> None:
+        """Classes, confidence and probabilities of finished logits (K, h, w); ties go to the lower channel."""
+        best, winner = logits.max(dim=0)
+        winner = winner.to(torch.uint8)
+        if self._ids is not None:
+            winner = self._ids.to(winner.device)[winner.long()]
+        self._classes[rows, cols] = winner.cpu()
+        if self._confidence is not None:
+            share = torch.exp(logits - best).sum(dim=0).reciprocal_()  # softmax of the winner
+            self._confidence[rows, cols] = (share * 100).round_().to(torch.uint8).cpu()
+        if self._layers.probabilities:
+            if self._probabilities is None:
+                self._probabilities = torch.full((logits.shape[0], *self._tile.core.shape), torch.nan)
+            self._probabilities[:, rows, cols] = torch.softmax(logits, dim=0).cpu()

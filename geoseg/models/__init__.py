@@ -1,0 +1,1 @@
+"""Models: bundle files, the networks they name, and the runtimes that run them."""
