@@ -1,1 +1,45 @@
-"""geoseg."""
+"""geoseg turns gigapixel aerial rasters into georeferenced class maps.
+
+The public verbs are those of the command line. They load what they need when they are first used, so that
+``import geoseg`` is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from geoseg.models.bundle import open_bundle
+    from geoseg.verbs.evaluate import evaluate
+    from geoseg.verbs.plan import plan
+    from geoseg.verbs.predict import predict
+    from geoseg.verbs.predict_array import predict_array
+    from geoseg.verbs.synth import synth
+    from geoseg.verbs.train import train
+
+__all__ = ["__version__", "evaluate", "open_bundle", "plan", "predict", "predict_array", "synth", "train"]
+
+_HOMES = {
+    "evaluate": "geoseg.verbs.evaluate",
+    "open_bundle": "geoseg.models.bundle",
+    "plan": "geoseg.verbs.plan",
+    "predict": "geoseg.verbs.predict",
+    "predict_array": "geoseg.verbs.predict_array",
+    "synth": "geoseg.verbs.synth",
+    "train": "geoseg.verbs.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'geoseg' has no attribute {name!r}")
+    found = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -5,6 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Machines are shared and slow at times: a law that holds late holds.
+settings.register_profile("geoseg", deadline=None, print_blob=True)
+settings.load_profile("geoseg")
 
 
 @pytest.fixture(scope="session")

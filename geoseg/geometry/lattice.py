@@ -17,15 +17,12 @@ one patch of L'.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from geoseg.choices import Stitch
 from geoseg.errors import PlanError
-
-Stitch = Literal["crop", "hann", "gaussian", "average"]
-STITCHES: tuple[Stitch, ...] = get_args(Stitch)
 
 
 def round_up(value: int, multiple: int) -> int:

@@ -41,7 +41,9 @@ def nearest_pixels(window: Window, *, target: GeoBox, source: GeoBox) -> tuple[I
     """
     for grid in (target, source):
         if grid.gcps or (grid.rpcs and grid.transform == (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)):
-            raise GridError("a grid placed by ground control points or RPCs cannot be resampled; warp it first (gdalwarp)")
+            raise GridError(
+                "a grid placed by ground control points or RPCs cannot be resampled; warp it first (gdalwarp)"
+            )
     cols = np.arange(window.col_off, window.col_stop, dtype=np.float64)[None, :] + 0.5
     rows = np.arange(window.row_off, window.row_stop, dtype=np.float64)[:, None] + 0.5
     if target.crs is None or source.crs is None or _same_crs(target.crs, source.crs):

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from geoseg.geometry.lattice import Axis, Lattice, Stitch
+from geoseg.choices import Stitch
+from geoseg.geometry.lattice import Axis, Lattice
 from geoseg.geometry.windows import Window
 
 

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from geoseg.choices import Stitch
 from geoseg.errors import PlanError
-from geoseg.geometry.lattice import Stitch, make_lattice
+from geoseg.geometry.lattice import make_lattice
 from geoseg.geometry.tiles import TileGrid, make_tiles
+from geoseg.inference.layers import Layers
 from geoseg.inference.segment import segment_tile, stitch_tile
-from geoseg.inference.stitch import Layers, Stitcher
+from geoseg.inference.stitch import Stitcher
 from geoseg.models.runtime import Predictor
 
 _TILE = 2048  # pixels a side; bounds the float sums of the blending stitches

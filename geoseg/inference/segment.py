@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from geoseg.geometry.tiles import Tile, TileGrid
-from geoseg.inference.stitch import Layers, Stitcher, TileResult
+from geoseg.inference.layers import Layers
+from geoseg.inference.stitch import Stitcher, TileResult
 from geoseg.models.runtime import Predictor
 
 

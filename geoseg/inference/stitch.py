@@ -10,17 +10,8 @@ import torch
 
 from geoseg.geometry.tiles import Tile, TileGrid
 from geoseg.geometry.windows import Window
+from geoseg.inference.layers import Layers
 from geoseg.legend import IGNORE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layers:
-    """What is wanted beside the classes."""
-
-    confidence: bool = False
-    """Probability of the winning class, percent."""
-    probabilities: bool = False
-    """Probability of every class."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

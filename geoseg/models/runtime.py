@@ -108,19 +108,3 @@ def make_predictor(bundle: Bundle, *, device: str = "cpu") -> EagerPredictor:
     return EagerPredictor(
         bundle.load_network(), normalisation=bundle.card.normalisation, device=device, multiple=bundle.card.multiple
     )
-
-
-def pick_device(wanted: str) -> str:
-    """``cpu`` or ``cuda`` for ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-
-    Raises:
-        PlanError: if a CUDA device is asked for and there is none.
-    """
-    if wanted == "cpu":
-        return "cpu"
-    available = torch.cuda.is_available()
-    if wanted == "auto":
-        return "cuda" if available else "cpu"
-    if not available:
-        raise PlanError(f"--device {wanted}: PyTorch sees no CUDA device here; use --device cpu")
-    return wanted

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geoseg.choices import STITCHES
 from geoseg.errors import PlanError
-from geoseg.geometry.lattice import STITCHES, Axis, fit_patch, make_lattice, round_up
+from geoseg.geometry.lattice import Axis, fit_patch, make_lattice, round_up
 from geoseg.geometry.tiles import TileGrid, chunk_side, make_tiles
 from geoseg.geometry.windows import Window
 

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from geoseg.geometry.lattice import STITCHES, make_lattice
+from geoseg.choices import STITCHES
+from geoseg.geometry.lattice import make_lattice
 from geoseg.geometry.tiles import make_tiles
 from geoseg.inference.array import predict_pixels
+from geoseg.inference.layers import Layers
 from geoseg.inference.segment import reflect_rim, segment_tile
-from geoseg.inference.stitch import Layers
 from geoseg.models.runtime import EagerPredictor
 
 

@@ -1,0 +1,19 @@
+"""Options that are one word out of a few. Signatures, the command line and checks all take them from here."""
+
+from typing import Literal, get_args
+
+Stitch = Literal["crop", "hann", "gaussian", "average"]
+"""How overlapping patches become one answer; see ``geoseg.geometry.lattice``."""
+STITCHES: tuple[Stitch, ...] = get_args(Stitch)
+
+Scheduler = Literal["threads", "sync"]
+"""``threads``: Dask in this process. ``sync``: one tile after the other, for debugging."""
+SCHEDULERS: tuple[Scheduler, ...] = get_args(Scheduler)
+
+Resolution = Literal["auto", "native"]
+"""``auto``: read at the model's GSD where the scene's differs by more than a quarter. ``native``: never resample."""
+RESOLUTIONS: tuple[Resolution, ...] = get_args(Resolution)
+
+Compression = Literal["deflate", "zstd"]
+"""Compression of the Cloud Optimized GeoTIFF."""
+COMPRESSIONS: tuple[Compression, ...] = get_args(Compression)

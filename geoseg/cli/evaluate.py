@@ -1,0 +1,35 @@
+"""``geoseg evaluate``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from geoseg.cli.report import print_json, print_rows, say
+
+
+@click.command(short_help="Score a class map against a reference.")
+@click.argument("prediction")
+@click.argument("truth")
+@click.option("--model", "-m", "legend", metavar="BUNDLE|JSON", help="Legend, where the prediction carries none.")
+@click.option("--align", is_flag=True, help="Take the truth onto the prediction's grid by nearest neighbour.")
+@click.option("--no-write", is_flag=True, help="Do not store the scores beside the prediction.")
+@click.option("--quiet", "-q", is_flag=True, help="Nothing but results and errors.")
+@click.option("--debug", is_flag=True, help="Log in detail, and show tracebacks.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def evaluate(prediction: str, truth: str, *, no_write: bool, quiet: bool, as_json: bool, **options: Any) -> None:
+    """Score PREDICTION (.tif or .zarr) against TRUTH: an index, palette or colour-coded label raster.
+
+    The scores are stored beside a .tif (in its .aux.xml) and in a .zarr's attributes, unless --no-write.
+    """
+    from geoseg.evaluation.metrics import table_rows
+    from geoseg.verbs.evaluate import evaluate as score
+
+    options.pop("debug")
+    found = score(prediction, truth, write=not no_write, **options)
+    for note in found.notes:
+        say(f"note  {note}", quiet=quiet)
+    print_rows(table_rows(found.metrics), header=True, quiet=quiet)
+    if as_json:
+        print_json(found.to_json())

@@ -1,0 +1,116 @@
+"""The ``geoseg`` command: its subcommands, each loaded when it is called, and what errors look like."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import Any
+
+import click
+
+import geoseg
+from geoseg.errors import GeosegError, StoppedError
+
+_COMMANDS = {
+    "evaluate": "geoseg.cli.evaluate",
+    "model": "geoseg.cli.model",
+    "plan": "geoseg.cli.predict",
+    "predict": "geoseg.cli.predict",
+    "synth": "geoseg.cli.synth",
+    "train": "geoseg.cli.train",
+}
+
+
+class _LazyGroup(click.Group):
+    """Loads the module of a command when it is called or asked for help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        found = getattr(importlib.import_module(_COMMANDS[cmd_name]), cmd_name)
+        assert isinstance(found, click.Command)
+        return found
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(geoseg.__version__, prog_name="geoseg")
+def cli() -> None:
+    """Gigapixel aerial rasters to georeferenced class maps.
+
+    \b
+    geoseg predict scene.tif                        classes with the default model
+    geoseg predict scene.tif -m my.safetensors -o map.tif -o map.zarr
+    geoseg predict scene.tif --reference truth.png  and their mIoU
+    geoseg plan scene.tif                           what that would take
+    """
+
+
+def main() -> None:
+    """Entry point of the ``geoseg`` command."""
+    debug = "--debug" in sys.argv or bool(os.environ.get("GEOSEG_DEBUG"))
+    if debug:
+        logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+        sys.argv = [a for a in sys.argv if a != "--debug"]
+    _stop_on_signals()
+    try:
+        cli(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        _leave(error.exit_code)
+    except click.exceptions.Exit as error:
+        _leave(error.exit_code)
+    except (StoppedError, KeyboardInterrupt, click.Abort) as error:
+        if debug:
+            raise
+        signum = error.signum if isinstance(error, StoppedError) else signal.SIGINT
+        _say(f"stopped by {signal.Signals(signum).name}; give the same command again to continue")
+        _leave(128 + signum)
+    except BrokenPipeError:
+        _leave(1)
+    except (GeosegError, MemoryError) as error:
+        if debug:
+            raise
+        _say(f"Error: {_one_line(error)}")
+        _leave(1)
+    _leave(0)
+
+
+def _stop_on_signals() -> None:
+    """Ctrl-C and SIGTERM (which SLURM sends) raise :class:`StoppedError` in the main thread, once."""
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not break the tidying up
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise StoppedError(f"stopped by {signal.Signals(signum).name}", signum=signum)
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGTERM, stop)
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, MemoryError) and not isinstance(error, GeosegError):
+        return f"out of memory ({str(error) or 'no more to be had'}): use a smaller --patch-size or --tile"
+    return " ".join(str(error).split())
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _leave(code: int) -> Any:
+    """Ends the process at once: libraries' threads and exit handlers have nothing left to save, only noise to make."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            code = code or 1
+    os._exit(code)

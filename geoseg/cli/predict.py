@@ -1,0 +1,159 @@
+"""``geoseg predict`` and ``geoseg plan``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from geoseg.choices import COMPRESSIONS, RESOLUTIONS, SCHEDULERS, STITCHES
+from geoseg.cli.params import AutoInt, Bands, chain_bands
+from geoseg.cli.report import print_json, print_rows, say, tile_progress
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_RUN_OPTIONS = (
+    click.option("--model", "-m", metavar="BUNDLE", help="Model bundle (.safetensors). Default: the one in geoseg."),
+    click.option("--bidx", "-b", type=Bands(), multiple=True, callback=chain_bands, help="Bands, e.g. 4,3,2 or 1..3."),
+    click.option("--nodata", type=float, metavar="NUMBER|nan", help="Nodata value in place of the scene's own."),
+    click.option(
+        "--resolution",
+        type=click.Choice(RESOLUTIONS),
+        default="auto",
+        show_default=True,
+        help="auto reads at the model's GSD if the scene's differs by more than 25 %.",
+    ),
+    click.option("--stitch", type=click.Choice(STITCHES), default="crop", show_default=True, help="How patches join."),
+    click.option("--patch-size", type=AutoInt(), default="auto", help="Patch side, pixels, fitted to the scene."),
+    click.option("--exact", is_flag=True, help="Take --patch-size as it is, unfitted."),
+    click.option("--overlap", type=AutoInt(), default="auto", help="Overlap of neighbouring patches, pixels."),
+    click.option("--tile", type=AutoInt(), default="auto", help="Side of a unit of work, pixels; whole cells."),
+    click.option("--batch-size", type=AutoInt(), default="auto", help="Patches per forward pass."),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+    click.option("--threads", type=AutoInt(), default="auto", help="Threads of the network's arithmetic."),
+    click.option("--confidence", is_flag=True, help="Write the winner's probability, percent, to the Zarr."),
+    click.option("--probabilities", is_flag=True, help="Write every class's probability, percent, to the Zarr."),
+    click.option("--zarr-format", type=click.Choice(["3", "2"]), default="3", help="2 opens in GDAL and QGIS."),
+    click.option("--max-block-mb", type=int, default=1024, show_default=True, help="Largest block worth decoding."),
+    click.option("--max-pixels", type=int, help="Refuse larger scenes."),
+    click.option("--quiet", "-q", is_flag=True, help="Nothing but results and errors."),
+    click.option("--debug", is_flag=True, help="Log in detail, and show tracebacks."),
+    click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
+)
+
+
+def _run_options(command: F) -> F:
+    for option in reversed(_RUN_OPTIONS):
+        command = option(command)
+    return command
+
+
+def _asked(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a run without those of printing."""
+    return {k: v for k, v in options.items() if k != "debug"} | {"zarr_format": int(options["zarr_format"])}
+
+
+@click.command(short_help="What a run would do and cost.")
+@click.argument("scene")
+@_run_options
+def plan(scene: str, *, model: str | None, quiet: bool, as_json: bool, **options: Any) -> None:
+    """Print the plan of SCENE: patches, tiles, memory, disk, time. Nothing is computed or written."""
+    from geoseg.verbs.plan import plan as make
+    from geoseg.verbs.plan import plan_rows
+
+    made = make(scene, model=model, **_asked(options))
+    if as_json:
+        print_json(made.to_json())
+    else:
+        print_rows(plan_rows(made), quiet=quiet)
+
+
+@click.command(short_help="Scenes to georeferenced class maps.")
+@click.argument("scenes", nargs=-1, required=True, metavar="SCENE...")
+@click.option("--output", "-o", "outputs", multiple=True, metavar="OUT.tif|OUT.zarr|FOLDER", help="Targets; repeatable.")
+@click.option("--reference", "-r", "references", multiple=True, metavar="TRUTH", help="Label raster to score against.")
+@click.option("--preview", metavar="PNG", help="Quick look of the classes over the scene.")
+@click.option("--compress", type=click.Choice(COMPRESSIONS), default="deflate", show_default=True, help="Of the COG.")
+@click.option("--scheduler", type=click.Choice(SCHEDULERS), default="threads", help="sync: one tile at a time.")
+@click.option("--overwrite", is_flag=True, help="Replace existing outputs.")
+@click.option("--restart", is_flag=True, help="Drop an unfinished run instead of continuing it.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+@_run_options
+def predict(
+    scenes: tuple[str, ...],
+    *,
+    outputs: tuple[str, ...],
+    references: tuple[str, ...],
+    preview: str | None,
+    dry_run: bool,
+    model: str | None,
+    quiet: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Turn each SCENE (path or URL) into a Cloud Optimized GeoTIFF and a Zarr store of classes.
+
+    \b
+    geoseg predict scene.tif
+    geoseg predict scene.tif -o map.tif -o map.zarr --reference truth.png --preview look.png
+    geoseg predict north.tif south.tif -o maps/
+    """
+    from geoseg.verbs.predict_scenes import jobs_of, predict_scenes
+
+    asked = _asked(options)
+    jobs = jobs_of(scenes, outputs=outputs, references=references, preview=preview)
+    if dry_run:
+        _dry_run(scenes, model=model, quiet=quiet, as_json=as_json, options=asked)
+        return
+    with tile_progress(quiet=quiet) as on_progress:
+        runs = predict_scenes(
+            jobs,
+            model=model,
+            on_start=lambda job: say(job.scene, quiet=quiet or len(jobs) == 1),
+            on_plan=lambda made: _print_plan(made, quiet=quiet),
+            on_progress=on_progress,
+            options=asked,
+        )
+    for run in runs:
+        _print_run(run, quiet=quiet)
+    if as_json:
+        print_json(runs[0].to_json() if len(runs) == 1 else {"runs": [run.to_json() for run in runs]})
+    failed = [run for run in runs if run.error is not None]
+    if failed:
+        if len(runs) > 1:
+            say(f"{len(failed)} of {len(runs)} scenes failed")
+        raise click.exceptions.Exit(1)
+
+
+def _dry_run(
+    scenes: tuple[str, ...], *, model: str | None, quiet: bool, as_json: bool, options: dict[str, Any]
+) -> None:
+    from geoseg.verbs.plan import plan as make
+    from geoseg.verbs.plan import plan_rows
+
+    ignored = ("compress", "scheduler", "overwrite", "restart")
+    plans = [make(scene, model=model, **{k: v for k, v in options.items() if k not in ignored}) for scene in scenes]
+    if as_json:
+        print_json(plans[0].to_json() if len(plans) == 1 else [made.to_json() for made in plans])
+        return
+    for made in plans:
+        print_rows(plan_rows(made), quiet=quiet)
+
+
+def _print_plan(made: Any, *, quiet: bool) -> None:
+    from geoseg.verbs.plan import plan_rows
+
+    print_rows(plan_rows(made), quiet=quiet)
+
+
+def _print_run(run: Any, *, quiet: bool) -> None:
+    """The table of what a run wrote, and its scores."""
+    if run.error is not None:
+        say(f"Error: {run.error}")
+        return
+    from geoseg.evaluation.metrics import table_rows
+
+    print_rows(run.rows(), quiet=quiet)
+    if run.result.metrics is not None:
+        print_rows(table_rows(run.result.metrics), header=True, quiet=quiet)

@@ -1,0 +1,35 @@
+"""``geoseg train``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from geoseg.cli.report import print_json, say
+
+if TYPE_CHECKING:
+    from geoseg.training.books import TrainProgress
+
+
+@click.command(short_help="Train a network and write its bundle.")
+@click.argument("config", metavar="CONFIG.toml")
+@click.option("--restart", is_flag=True, help="Start over instead of continuing from the last checkpoint.")
+@click.option("--quiet", "-q", is_flag=True, help="Nothing but results and errors.")
+@click.option("--debug", is_flag=True, help="Log in detail, and show tracebacks.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def train(config: str, *, restart: bool, quiet: bool, debug: bool, as_json: bool) -> None:  # noqa: ARG001 - main()
+    """Train as CONFIG.toml says and write a bundle. The same command again continues a stopped training."""
+    from geoseg.verbs.train import train as run
+
+    def show(progress: TrainProgress) -> None:
+        say(progress.line(), quiet=quiet)
+
+    made = run(config, restart=restart, progress=show)
+    for note in made.notes:
+        say(f"note  {note}", quiet=quiet)
+    say(f"wrote  {made.bundle.path}", quiet=quiet)
+    if as_json:
+        print_json(
+            {"bundle": str(made.bundle.path), "steps": made.steps, "seconds": made.seconds, "metrics": made.bundle.card.metrics}
+        )

@@ -1,0 +1,108 @@
+"""Where tiles run: an in-process Dask cluster, or one after the other. The only room that knows Dask.
+
+One task per tile, a bounded number in flight, nothing listening outside loopback.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+from geoseg.choices import Scheduler
+from geoseg.inference.tilework import TileReport, TileTask, request_stop, work_tile
+
+Work = Callable[[TileTask, int, int], TileReport]
+
+_IN_FLIGHT_PER_SLOT = 2  # one running, one ready: a worker never waits for the scheduler, and memory stays bounded
+
+
+def run_tiles(
+    task: TileTask, tiles: Iterable[tuple[int, int]], *, scheduler: Scheduler = "threads", work: Work = work_tile
+) -> Iterator[TileReport]:
+    """Runs tiles and yields their reports as they are done, in any order.
+
+    The first tile that fails ends the run with its error. Whatever ends it early, a signal included, tiles in work
+    give up between two batches; those that are done stay done.
+
+    Args:
+        task: what every tile needs.
+        tiles: (row, column) of each tile in the plan's grid.
+        scheduler: ``threads`` is Dask's distributed scheduler in this process, ``sync`` is a plain loop (debugging).
+        work: what is done with a tile; tests put counting fakes here.
+    """
+    if scheduler == "sync":
+        for row, col in tiles:
+            yield work(task, row, col)
+        return
+    from distributed import as_completed
+
+    slots = task.plan.slots
+    with _local_client(slots) as client:
+        waiting = iter(tiles)
+
+        def submit(count: int) -> list[Any]:
+            return [client.submit(work, task, r, c, pure=False) for r, c in islice(waiting, count)]
+
+        try:
+            running = as_completed(submit(_IN_FLIGHT_PER_SLOT * slots), loop=client.loop)
+            for future in running:
+                report = future.result()
+                future.release()
+                for more in submit(1):
+                    running.add(more)
+                yield report
+        except BaseException:
+            request_stop(task.run)  # before the cluster is closed, which waits for its threads
+            raise
+
+
+@contextmanager
+def _local_client(slots: int) -> Iterator[Any]:
+    """A Dask cluster in this process: one worker, ``slots`` threads, messages in memory.
+
+    By default distributed listens on 0.0.0.0:8787 even without a dashboard; loopback and any port is as little as it
+    can be given.
+    """
+    import dask
+    from distributed import Client, LocalCluster
+
+    with _quiet("distributed", "tornado", "asyncio"), dask.config.set(_CONFIG):
+        cluster = LocalCluster(  # type: ignore[no-untyped-call]
+            n_workers=1,
+            threads_per_worker=slots,
+            processes=False,
+            protocol="inproc://",
+            dashboard_address="127.0.0.1:0",
+            worker_dashboard_address="127.0.0.1:0",
+            memory_limit=0,
+            silence_logs=logging.CRITICAL,
+        )
+        try:
+            with Client(cluster, set_as_default=False) as client:  # type: ignore[no-untyped-call]
+                yield client
+        finally:
+            cluster.close(timeout=60)  # type: ignore[no-untyped-call]
+
+
+_CONFIG = {
+    "distributed.scheduler.worker-saturation": 1.0,
+    "distributed.admin.tick.limit": "10m",  # a long forward pass holds the interpreter: not worth a warning
+    "distributed.worker.daemon": False,
+}
+
+
+@contextmanager
+def _quiet(*names: str) -> Iterator[None]:
+    """Keeps other people's loggers from the user's screen while a run lasts."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

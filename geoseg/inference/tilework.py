@@ -1,0 +1,157 @@
+"""What a worker does with one tile: read, segment, write, mark. A task carries this recipe and two numbers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geoseg.errors import StoppedError
+from geoseg.geometry.tiles import Tile
+from geoseg.inference.plan import Plan
+from geoseg.inference.segment import segment_tile
+from geoseg.inference.stitch import TileResult
+from geoseg.models.source import ModelSource
+from geoseg.raster.reading import read_window
+from geoseg.raster.zarr_store import ResultStore, open_store
+
+if TYPE_CHECKING:
+    from geoseg.models.runtime import Predictor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TileTask:
+    """Everything a worker needs for any tile of a run; picklable, without handles or weights."""
+
+    plan: Plan
+    model: ModelSource
+    store: Path
+    run: str
+    """Name of the run in this process, for stopping it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TileReport:
+    """What became of a tile."""
+
+    key: str
+    pixels: int
+    """Pixels of its core."""
+    patches: int
+    """Patches that were computed; those without data are not."""
+    read_seconds: float
+    compute_seconds: float
+    write_seconds: float
+
+
+_stops: dict[str, threading.Event] = {}
+"""Runs of this process that can be told to stop."""
+
+
+def start_run(name: str) -> None:
+    """Makes run ``name`` one that can be stopped."""
+    _stops[name] = threading.Event()
+
+
+def request_stop(name: str) -> None:
+    """Lets the tiles of run ``name`` in this process give up between two batches."""
+    if name in _stops:
+        _stops[name].set()
+
+
+def end_run(name: str) -> None:
+    """Forgets a run that ended, and its store's handle. A stopped run stays known: a thread may still ask."""
+    if name in _stops and not _stops[name].is_set():
+        del _stops[name]
+    _store.cache_clear()
+
+
+def work_tile(task: TileTask, row: int, col: int) -> TileReport:
+    """Reads, segments and writes the tile at (row, col) of the plan's grid, then marks it done.
+
+    Raises:
+        SceneReadError: if the read window cannot be read; the message names it.
+        OutputError: if the store cannot be written.
+        StoppedError: if the run was told to stop meanwhile.
+    """
+    tile = task.plan.grid.tile(row, col)
+    _raise_if_stopped(task.run)
+    started = time.perf_counter()
+    pixels, valid = read_window(task.plan.recipe, tile.read)
+    read = time.perf_counter()
+
+    def compute() -> tuple[TileResult, int, float]:
+        begun = time.perf_counter()
+        predictor = _Counting(task.model.predictor(task.plan.device))
+        result = segment_tile(
+            pixels,
+            valid,
+            grid=task.plan.grid,
+            tile=tile,
+            predictor=predictor,
+            layers=task.plan.layers,
+            ids=task.plan.legend.ids,
+            batch_size=task.plan.batch_size,
+            check_stop=lambda: _raise_if_stopped(task.run),
+        )
+        return result, predictor.patches, time.perf_counter() - begun
+
+    result, patches, computing = _device_thread(task.plan.device, task.plan.threads).submit(compute).result()
+    writing = time.perf_counter()
+    _write(_store(task.store), tile, result)
+    return TileReport(
+        key=tile.key,
+        pixels=tile.core.pixels,
+        patches=patches,
+        read_seconds=read - started,
+        compute_seconds=computing,
+        write_seconds=time.perf_counter() - writing,
+    )
+
+
+class _Counting:
+    """A predictor that counts the patches it is given."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self._logits = predictor.logits
+        self.multiple = predictor.multiple
+        self.patches = 0
+
+    def logits(self, pixels, valid):  # type: ignore[no-untyped-def]
+        self.patches += len(pixels)
+        return self._logits(pixels, valid)
+
+
+def _write(store: ResultStore, tile: Tile, result: TileResult) -> None:
+    """The layers of a tile, then its marker: a marked tile is whole."""
+    store.write_classes(tile.core, result.classes)
+    if result.confidence is not None:
+        store.write_confidence(tile.core, result.confidence)
+    if result.probabilities is not None:
+        store.write_probabilities(tile.core, result.probabilities)
+    store.mark_done(tile.key)
+
+
+def _raise_if_stopped(run: str) -> None:
+    stop = _stops.get(run)
+    if stop is not None and stop.is_set():
+        raise StoppedError("stopped", signum=2)
+
+
+@cache
+def _device_thread(device: str, threads: int) -> ThreadPoolExecutor:
+    """The one thread that computes on a device: it is the device's lock, and keeps one set of OpenMP threads."""
+    import torch
+
+    return ThreadPoolExecutor(
+        max_workers=1, thread_name_prefix=f"geoseg-{device}", initializer=torch.set_num_threads, initargs=(threads,)
+    )
+
+
+@cache
+def _store(path: Path) -> ResultStore:
+    return open_store(path)

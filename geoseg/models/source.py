@@ -1,0 +1,142 @@
+"""Where a run's network comes from: a bundle file, or a module a caller holds. What travels is a recipe."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geoseg.errors import BundleError
+from geoseg.legend import Legend
+from geoseg.models.bundle import Bundle, open_bundle
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from geoseg.models.runtime import Predictor
+
+PLAIN_CONTEXT = 512
+"""Patch side for a module that says nothing of its own, pixels."""
+
+PLAIN_HALO = 32
+"""Halo for a module that says nothing of its own, pixels."""
+
+_held: dict[str, nn.Module] = {}
+"""Modules of this process by digest; they never travel."""
+
+_predictors: dict[tuple[str, str], Predictor] = {}
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSource:
+    """What a plan needs to know of a model, and how a worker gets it."""
+
+    digest: str
+    """SHA-256 of the bundle file, or of a module's weights."""
+    path: Path | None
+    """The bundle; None for a module, which only this process has."""
+    name: str
+    bands: int | None
+    """Input channels; None for a module whose first layer does not tell."""
+    legend: Legend
+    multiple: int
+    context: int
+    halo: int
+    gsd: float | None = None
+    dtype: str | None = None
+    """Data type it was trained on; None if not known."""
+    activation_bytes_per_pixel: float | None = None
+    macs_per_pixel: float | None = None
+
+    def predictor(self, device: str) -> Predictor:
+        """The predictor of this process on ``device``, loaded once.
+
+        Raises:
+            BundleError: if the file is another than the one that was planned with.
+        """
+        key = (self.digest, device)
+        with _lock:
+            if key not in _predictors:
+                _predictors.clear()  # one model at a time: its weights are what memory was planned for
+                _predictors[key] = self._load(device)
+            return _predictors[key]
+
+    def _load(self, device: str) -> Predictor:
+        from geoseg.models.runtime import EagerPredictor, make_predictor
+
+        if self.path is None:
+            return EagerPredictor(_held[self.digest], device=device, multiple=self.multiple)
+        bundle = open_bundle(self.path)
+        if bundle.digest != self.digest:
+            raise BundleError(
+                f"{self.path} is not the model the run was planned with ({bundle.digest[:12]}, planned"
+                f" {self.digest[:12]}); give the first one again or start the run anew"
+            )
+        return make_predictor(bundle, device=device)
+
+
+def from_bundle(bundle: Bundle) -> ModelSource:
+    """The source of a bundle that was looked at."""
+    card = bundle.card
+    return ModelSource(
+        digest=bundle.digest,
+        path=bundle.path,
+        name=card.name,
+        bands=len(card.bands),
+        legend=card.legend,
+        multiple=card.multiple,
+        context=card.context,
+        halo=card.halo,
+        gsd=card.gsd,
+        dtype=card.dtype,
+        activation_bytes_per_pixel=card.activation_bytes_per_pixel,
+        macs_per_pixel=card.macs_per_pixel,
+    )
+
+
+def from_module(
+    network: nn.Module, *, bands: int | None = None, legend: Legend | None = None, multiple: int | None = None
+) -> ModelSource:
+    """The source of a module that a caller holds; it gets unnormalised pixels in float32.
+
+    Args:
+        network: gives logits (N, K, h, w) for (N, C, h, w).
+        bands: input channels; None takes those of its first convolution.
+        legend: the meaning of its channels; None numbers them, K found by one small forward pass.
+        multiple: what patch sides must be multiples of; None: an smp model's output stride, else 1.
+    """
+    import torch
+
+    from geoseg.models.networks import multiple_of
+    from geoseg.models.runtime import EagerPredictor
+
+    if bands is None:
+        first = next((m for m in network.modules() if isinstance(m, torch.nn.Conv2d)), None)
+        bands = None if first is None else first.in_channels
+    multiple = multiple_of(network) if multiple is None else multiple
+    hasher = hashlib.sha256(repr(network).encode())
+    for name, tensor in sorted(network.state_dict().items()):
+        hasher.update(name.encode())
+        hasher.update(tensor.detach().to("cpu").contiguous().view(torch.uint8).numpy().tobytes())
+    digest = hasher.hexdigest()
+    if legend is None:
+        import numpy as np
+
+        side = max(multiple, -(-64 // multiple) * multiple)
+        sample = np.zeros((1, bands or 3, side, side), np.float32)
+        logits = EagerPredictor(network, multiple=multiple).logits(sample, np.ones((1, side, side), bool))
+        legend = Legend.numbered(int(logits.shape[1]))
+    _held[digest] = network
+    return ModelSource(
+        digest=digest,
+        path=None,
+        name=type(network).__name__,
+        bands=bands,
+        legend=legend,
+        multiple=multiple,
+        context=PLAIN_CONTEXT,
+        halo=-(-PLAIN_HALO // multiple) * multiple,
+    )

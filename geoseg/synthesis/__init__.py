@@ -1,0 +1,1 @@
+"""A procedural aerial world with its truth: endless, textured, the same for everybody who asks."""

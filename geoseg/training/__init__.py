@@ -1,0 +1,1 @@
+"""Training: from labelled scenes to weights. Nothing that predicts imports from here."""

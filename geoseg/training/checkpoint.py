@@ -1,0 +1,134 @@
+"""Checkpoints: tensors and plain values only, read with ``weights_only=True``, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from geoseg.errors import ConfigError, OutputError
+
+FORMAT = 1
+NAME = "checkpoint.pt"
+
+_FREE = (
+    "training.checkpoint_every",
+    "training.validate_every",
+    "training.log_every",
+    "training.time_limit_minutes",
+    "training.threads",
+    "training.loaders",
+    "model.name",
+    "model.description",
+    "model.licence",
+    "model.context",
+    "model.halo",
+    "bundle",
+    "work",
+)
+"""Entries that may change between a run and its resumption, because they do not change what is learnt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Checkpoint:
+    """A run at the end of a step."""
+
+    config: Mapping[str, Any]
+    """The configuration as plain values."""
+    step: int
+    """Steps done."""
+    seconds: float
+    """Wall time they took, all attempts together."""
+    network: Mapping[str, torch.Tensor]
+    average: Mapping[str, torch.Tensor]
+    """The averaged weights."""
+    optimiser: Mapping[str, Any]
+    normalisation: Mapping[str, list[float]]
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Writes a checkpoint, replacing the one before only when this one is whole.
+
+    Raises:
+        OutputError: if it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.part")
+    data = {
+        "format": FORMAT,
+        "config": json.dumps(checkpoint.config),
+        "step": checkpoint.step,
+        "seconds": checkpoint.seconds,
+        "network": dict(checkpoint.network),
+        "average": dict(checkpoint.average),
+        "optimiser": dict(checkpoint.optimiser),
+        "normalisation": dict(checkpoint.normalisation),
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as stream:
+            torch.save(data, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(path)
+    except (OSError, RuntimeError) as error:  # torch's zip writer answers a full disk with a RuntimeError
+        part.unlink(missing_ok=True)
+        raise OutputError(f"cannot write the checkpoint {path}: {error}; free space or change output.work") from error
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Reads a checkpoint; nothing but tensors and plain values is unpickled.
+
+    Raises:
+        ConfigError: if it is none of ours, damaged, or of another format; the way out is a restart.
+    """
+    try:
+        return _from_plain(torch.load(path, map_location="cpu", weights_only=True))
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ConfigError(f"{path} is not a checkpoint of this run ({reason:.120}); --restart starts over") from error
+
+
+def _from_plain(data: Mapping[str, Any]) -> Checkpoint:
+    if data["format"] != FORMAT:
+        raise ValueError(f"format {data['format']}, this geoseg reads {FORMAT}")
+    return Checkpoint(
+        config=json.loads(data["config"]),
+        step=int(data["step"]),
+        seconds=float(data["seconds"]),
+        network=data["network"],
+        average=data["average"],
+        optimiser=data["optimiser"],
+        normalisation=data["normalisation"],
+    )
+
+
+def refuse_other_config(found: Mapping[str, Any], wanted: Mapping[str, Any], *, path: Path) -> None:
+    """Refuses to go on from a checkpoint of another configuration.
+
+    Raises:
+        ConfigError: naming the first entry that differs, with both values.
+    """
+    before, now = _flat(found), _flat(wanted)
+    for key in sorted(before.keys() | now.keys()):
+        if key not in _FREE and before.get(key) != now.get(key):
+            raise ConfigError(
+                f"{key} is {now.get(key)!r:.80}, but {path} was begun with {before.get(key)!r:.80};"
+                " change it back, choose another output.work, or start over with --restart"
+            )
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested dictionaries and lists of dictionaries as one level with dotted names."""
+    if isinstance(value, Mapping):
+        pairs = [(f"{prefix}.{k}" if prefix else str(k), v) for k, v in value.items()]
+    elif isinstance(value, list) and any(isinstance(v, Mapping) for v in value):
+        pairs = [(f"{prefix}[{i}]", v) for i, v in enumerate(value)]
+    else:
+        return {prefix: value}
+    return {key: leaf for name, v in pairs for key, leaf in _flat(v, name).items()}

@@ -1,0 +1,166 @@
+"""The verb ``evaluate``: how well a class map agrees with a reference."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from geoseg.errors import GridError, LegendError, OutputError
+from geoseg.evaluation.compare import count_windows
+from geoseg.evaluation.confusion import Counts, present_ids
+from geoseg.evaluation.metrics import summarise
+from geoseg.legend import IGNORE, Legend
+from geoseg.models.bundle import open_bundle
+from geoseg.raster.label_legend import guessed_legend, stored_legend
+from geoseg.raster.labels import LabelInfo, inspect_labels, read_labels
+
+METRICS_TAG = "GEOSEG_METRICS"
+"""Metadata item of a GeoTIFF (in its ``.aux.xml``) that holds the metrics as JSON."""
+
+_PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EvaluationResult:
+    """What ``evaluate`` found."""
+
+    prediction: str
+    """The class map that was scored."""
+    truth: str
+    """The reference."""
+    metrics: dict[str, Any]
+    """As ``geoseg.evaluation.metrics.summarise`` gives them."""
+    notes: tuple[str, ...]
+    """What a reader of the scores should know, one sentence each."""
+    written_to: str | None
+    """Where the metrics were written, None if nowhere."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as plain values."""
+        return {
+            "prediction": self.prediction,
+            "truth": self.truth,
+            "metrics": self.metrics,
+            "notes": list(self.notes),
+            "written_to": self.written_to,
+        }
+
+
+def evaluate(
+    prediction: _PathLike,
+    truth: _PathLike,
+    *,
+    legend: Legend | _PathLike | None = None,
+    align: bool = False,
+    window: int = 2048,
+    threads: int = 2,
+    write: bool = True,
+) -> EvaluationResult:
+    """Scores a class map against a reference, window by window.
+
+    Args:
+        prediction: a class map, ``.tif`` (any raster of class ids) or a ``.zarr`` that geoseg wrote.
+        truth: the reference: class ids, a palette or colours of the legend; 255 and nodata are not scored.
+        legend: a legend, or a file with one: JSON, or a model bundle; None is the one in the prediction.
+        align: take a reference on another grid onto the prediction's by nearest neighbour.
+        window: side of the windows, pixels.
+        threads: windows read at once.
+        write: put the metrics into the prediction's metadata (``.aux.xml`` of a GeoTIFF, attributes of a Zarr).
+
+    Raises:
+        GridError: if the grids differ and ``align`` is not given, or cannot help.
+        LegendError: if a raster holds values that the legend does not name.
+        SceneReadError: if a file cannot be read.
+    """
+    predicted_uri, truth_uri = os.fspath(prediction), os.fspath(truth)
+    known = _find_legend(predicted_uri, legend)
+    working = known or Legend.numbered(IGNORE)
+    predicted = inspect_labels(predicted_uri, legend=working)
+    map_recipe = replace(predicted.recipe, encoding="index")  # colours of a class map are for the eye
+    reference = _inspect_truth(truth_uri, working, predicted=predicted, align=align)
+    pairs = count_windows(
+        lambda part: read_labels(map_recipe, part),
+        lambda part: read_labels(reference.recipe, part),
+        predicted.geobox.shape,
+        window=window,
+        threads=threads,
+    )
+    notes = [*predicted.notes, *reference.notes]
+    if known is None:
+        known = guessed_legend(predicted_uri, ids=present_ids(pairs))
+        notes.append(f"{predicted_uri} carries no legend; classes are the values found: {list(known.ids)}")
+    metrics = summarise(Counts.from_pairs(pairs, ids=known.ids), known)
+    notes += score_notes(metrics)
+    written = _write_metrics(predicted_uri, metrics, notes) if write else None
+    return EvaluationResult(
+        prediction=predicted_uri, truth=truth_uri, metrics=metrics, notes=tuple(notes), written_to=written
+    )
+
+
+def score_notes(metrics: Mapping[str, Any]) -> list[str]:
+    """Remarks on what was not scored."""
+    notes = []
+    if metrics["unpredicted_pixels"]:
+        notes.append(f"{metrics['unpredicted_pixels']:,} labelled pixels have no prediction (255) and are not scored")
+    if metrics["pixels"] == 0:
+        notes.append("no pixel has both a label and a prediction: there is no score")
+    return notes
+
+
+def read_legend(path: _PathLike) -> Legend:
+    """A legend from a file: JSON (a list of ``{id, name, color}``) or a model bundle's card.
+
+    Raises:
+        LegendError: if the file is missing or of neither kind.
+        BundleError: if a ``.safetensors`` file is no bundle.
+    """
+    file = Path(path)
+    if file.suffix == ".safetensors":
+        return open_bundle(file).card.legend
+    try:
+        return Legend.from_json(json.loads(file.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise LegendError(f"cannot read the legend {file}: {error.strerror or error}") from error
+    except json.JSONDecodeError as error:
+        raise LegendError(f"{file} is not JSON ({error}); a legend is a list of {{id, name, color}}") from error
+
+
+def _find_legend(prediction: str, given: Legend | _PathLike | None) -> Legend | None:
+    if given is None:
+        return stored_legend(prediction)
+    return given if isinstance(given, Legend) else read_legend(given)
+
+
+def _inspect_truth(uri: str, legend: Legend, *, predicted: LabelInfo, align: bool) -> LabelInfo:
+    """The reference on the prediction's grid; on another grid only if that was asked for."""
+    if not align:
+        difference = predicted.geobox.difference(inspect_labels(uri, legend=legend).geobox)
+        if difference is not None:
+            raise GridError(
+                f"{predicted.recipe.uri} and {uri} lie on different grids: {difference};"
+                " --align takes the reference onto the prediction's grid, if both are georeferenced"
+            )
+    return inspect_labels(uri, legend=legend, onto=predicted.geobox)
+
+
+def _write_metrics(uri: str, metrics: Mapping[str, Any], notes: list[str]) -> str | None:
+    """Puts the metrics where they belong; a place that cannot be written is a note, not a failed evaluation."""
+    path = Path(uri)
+    try:
+        if path.suffix == ".zarr":
+            from geoseg.raster.zarr_store import open_store  # not at the top: zarr is half a second
+
+            open_store(path).update_attributes({"metrics": dict(metrics)})
+            return uri
+        if path.suffix.lower() in (".tif", ".tiff") and path.is_file():
+            from geoseg.raster.cog import write_aux_metrics
+
+            write_aux_metrics(path, {METRICS_TAG: json.dumps(metrics)})
+            return f"{uri}.aux.xml"
+    except OutputError as error:
+        notes.append(f"the metrics could not be written: {error}")
+    return None

@@ -1,0 +1,65 @@
+"""What a user may ask of a run. ``predict`` and ``plan`` take the same, so that a plan is the run's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from geoseg.choices import COMPRESSIONS, RESOLUTIONS, SCHEDULERS, STITCHES, Compression, Resolution, Scheduler, Stitch
+from geoseg.errors import PlanError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """Options of one run; None means ``auto``.
+
+    Raises:
+        PlanError: if a word is not among the choices.
+    """
+
+    bidx: Sequence[int] | None = None
+    """Bands of the scene, counted from 1, in the model's order."""
+    nodata: float | None = None
+    """Value in place of the scene's own nodata value."""
+    resolution: Resolution = "auto"
+    """``native`` never resamples to the model's GSD."""
+    max_block_mb: int = 1024
+    """Refuse scenes of which one block decodes to more."""
+    max_pixels: int | None = None
+    """Refuse scenes of more pixels."""
+    stitch: Stitch = "crop"
+    patch_size: int | None = None
+    """Context, pixels; fitted to the scene unless ``exact``."""
+    exact: bool = False
+    overlap: int | None = None
+    """Overlap of neighbouring patches, pixels."""
+    tile: int | None = None
+    """Side of a tile's core, pixels."""
+    batch_size: int | None = None
+    """Patches per forward pass."""
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
+    threads: int | None = None
+    """Threads of the network's arithmetic."""
+    confidence: bool = False
+    """Write the winning class's probability, percent, to the Zarr store."""
+    probabilities: bool = False
+    """Write every class's probability, percent, to the Zarr store."""
+    zarr_format: int = 3
+    compress: Compression = "deflate"
+    scheduler: Scheduler = "threads"
+    overwrite: bool = False
+    """Replace existing outputs, each whole until its successor is."""
+    restart: bool = False
+    """Drop an unfinished run instead of continuing it."""
+
+    def __post_init__(self) -> None:
+        for name, choices in (
+            ("stitch", STITCHES),
+            ("resolution", RESOLUTIONS),
+            ("compress", COMPRESSIONS),
+            ("scheduler", SCHEDULERS),
+            ("zarr_format", (2, 3)),
+        ):
+            if getattr(self, name) not in choices:
+                raise PlanError(f"{name} {getattr(self, name)!r}: there are {', '.join(str(c) for c in choices)}")

@@ -1,0 +1,52 @@
+"""``geoseg plan``: what a run would do and cost, before it does."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from geoseg.inference.plan import Plan
+from geoseg.verbs.options import RunOptions
+from geoseg.verbs.prepare import prepare
+
+if TYPE_CHECKING:
+    from geoseg.verbs.prepare import ModelLike
+
+
+def plan(scene: str | os.PathLike[str], *, model: ModelLike = None, **options: Any) -> Plan:
+    """The plan of a scene; nothing is computed or written.
+
+    Args:
+        scene: path or URL.
+        model: a bundle's path, None for the one that ships with geoseg, or a ``torch.nn.Module``.
+        **options: fields of :class:`geoseg.verbs.options.RunOptions`.
+
+    Raises:
+        GeosegError: if scene, model or options do not go together.
+    """
+    return prepare(scene, model=model, options=RunOptions(**options)).plan
+
+
+def plan_rows(plan: Plan) -> list[tuple[str, str]]:
+    """The plan as a table of two columns."""
+    data = plan.to_json()
+    height, width = plan.geobox.shape
+    rows = [
+        ("scene", f"{width} x {height} px, {len(plan.recipe.bidx)} bands {plan.dtype}, valid from {plan.valid_from}"),
+        ("model", f"{plan.model} ({plan.model_digest[:12]}), {len(plan.legend)} classes"),
+        ("context", f"{plan.context} px, fitted to patches of {_by(data['patch_size'])} px"),
+        ("overlap", f"{_by(data['overlap'])} px, stride {_by(data['stride'])} px, stitch {plan.stitch}"),
+        ("tiles", f"{data['tiles']:,} of {_by(data['tile'])} px, {plan.slots} in work at once"),
+        ("patches", f"{data['patches']:,} in batches of {plan.batch_size}"),
+        ("computed / scene", f"{data['computed_ratio']:.3f}"),
+        ("runs on", f"{plan.device}, {plan.runtime}, {plan.threads} threads"),
+        ("memory", f"about {plan.cost.memory_bytes / 1e9:.1f} GB"),
+        ("disk", f"at most {plan.cost.disk_bytes / 1e9:.2f} GB before compression"),
+        ("time", "unknown" if plan.cost.seconds is None else f"about {plan.cost.seconds:.0f} s"),
+        ("digest", plan.digest[:16]),
+    ]
+    return rows + [("note", note) for note in plan.notes]
+
+
+def _by(size: list[int]) -> str:
+    return f"{size[0]} x {size[1]}"

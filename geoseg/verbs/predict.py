@@ -1,0 +1,187 @@
+"""``geoseg predict``: the main job. One scene to classes on disk, scored where there is a reference."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import geoseg
+from geoseg.evaluation.compare import evaluate_windows
+from geoseg.inference.machine import peak_rss_bytes
+from geoseg.inference.pipeline import Progress, open_part, run_plan
+from geoseg.inference.plan import Plan
+from geoseg.raster.atomic import remove
+from geoseg.raster.cog import write_cog
+from geoseg.raster.label_reading import read_labels
+from geoseg.raster.labels import LabelInfo, inspect_labels
+from geoseg.raster.quicklook import write_quicklook
+from geoseg.raster.zarr_store import ResultStore, finish_store
+from geoseg.verbs.options import RunOptions
+from geoseg.verbs.outputs import Outputs, choose_outputs, prepare_outputs
+from geoseg.verbs.prepare import Prepared, locate, prepare
+
+if TYPE_CHECKING:
+    from geoseg.verbs.prepare import ModelLike
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictResult:
+    """What a run wrote and what it took."""
+
+    scene: str
+    outputs: tuple[str, ...]
+    plan: Plan
+    metrics: dict[str, Any] | None
+    """Scores against the reference; None without one."""
+    seconds: dict[str, float]
+    """``total``, and busy seconds of ``read``, ``compute`` and ``write``, which overlap; ``finish`` for the rest."""
+    peak_rss_bytes: int
+    """Largest resident memory of any process of the run."""
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The summary that ``predict --json`` prints."""
+        return {
+            "scene": self.scene,
+            "outputs": list(self.outputs),
+            "plan": self.plan.to_json(),
+            "metrics": self.metrics,
+            "seconds": self.seconds,
+            "peak_rss_bytes": self.peak_rss_bytes,
+            "notes": list(self.notes),
+        }
+
+
+def predict(
+    scene: str | os.PathLike[str],
+    *,
+    outputs: Sequence[str | os.PathLike[str]] | str | os.PathLike[str] = (),
+    model: ModelLike = None,
+    reference: str | os.PathLike[str] | None = None,
+    preview: str | os.PathLike[str] | None = None,
+    on_progress: OnProgress | None = None,
+    on_plan: Callable[[Plan], None] | None = None,
+    **options: Any,
+) -> PredictResult:
+    """Turns a scene into a class map.
+
+    Args:
+        scene: path or URL of anything rasterio opens.
+        outputs: ``*.tif`` (Cloud Optimized GeoTIFF) and ``*.zarr`` targets, or a folder; none for
+            ``<stem>_classes.tif`` and ``.zarr`` beside the scene.
+        model: a bundle's path, None for the one that ships with geoseg, or a ``torch.nn.Module`` that gives logits
+            (N, K, h, w) for unnormalised float32 (N, C, h, w).
+        reference: a label raster to score against, on the output's grid by nearest neighbour.
+        preview: a quick-look PNG of the classes over the scene.
+        on_progress: called before the first tile and after each.
+        on_plan: called with the plan before anything runs.
+        **options: fields of :class:`geoseg.verbs.options.RunOptions`.
+
+    Raises:
+        GeosegError: one line with what is wrong and the way out; nothing is left under a final name, and finished
+            tiles stay in the unfinished store beside the target.
+    """
+    started = time.perf_counter()
+    wanted = [outputs] if isinstance(outputs, str | os.PathLike) else list(outputs)
+    asked = RunOptions(**options)
+    name = locate(scene)
+    files = choose_outputs(name, wanted, preview=preview)
+    continued = files.part.exists()
+    if not continued:  # the cheapest refusal comes first
+        prepare_outputs(files, scene=name, overwrite=asked.overwrite)
+    ready = prepare(name, model=model, options=asked)
+    truth = None if reference is None else _inspect_reference(reference, ready)
+    if continued:
+        prepare_outputs(files, scene=name, overwrite=asked.overwrite, mine=_is_mine(files, ready.plan))
+    store = open_part(ready.plan, files.part, restart=asked.restart, attributes=_provenance(ready))
+    if on_plan is not None:
+        on_plan(ready.plan)
+    progress = run_plan(ready.plan, ready.model, store, scheduler=asked.scheduler, on_progress=on_progress)
+    finishing = time.perf_counter()
+    metrics = None if truth is None else _evaluate(store, truth, ready.plan)
+    _finish(store, files, ready, asked, metrics=metrics)
+    ended = time.perf_counter()
+    return PredictResult(
+        scene=name,
+        outputs=tuple(str(p) for p in files.paths),
+        plan=ready.plan,
+        metrics=metrics,
+        seconds={"total": ended - started, **progress.seconds, "finish": ended - finishing},
+        peak_rss_bytes=peak_rss_bytes(),
+        notes=(*ready.plan.notes, *(() if truth is None else truth.notes)),
+    )
+
+
+def _inspect_reference(reference: str | os.PathLike[str], ready: Prepared) -> LabelInfo:
+    """The reference on the output's grid; looked at before the run, so that a wrong one costs nothing."""
+    return inspect_labels(
+        locate(reference), legend=ready.plan.legend, onto=ready.plan.geobox, native=ready.info.native
+    )
+
+
+def _provenance(ready: Prepared) -> dict[str, Any]:
+    """What every output says of where it came from."""
+    return {
+        "geoseg_version": geoseg.__version__,
+        "geoseg_model": ready.model.name,
+        "geoseg_model_digest": ready.model.digest,
+        "geoseg_plan_digest": ready.plan.digest,
+    }
+
+
+def _is_mine(files: Outputs, plan: Plan) -> bool:
+    """True if an existing COG is this very run's own: the run was stopped between two renames."""
+    if files.cog is None or not files.cog.exists():
+        return False
+    from geoseg.raster.cog import read_tags
+
+    return read_tags(files.cog).get("GEOSEG_PLAN_DIGEST") == plan.digest
+
+
+def _evaluate(store: ResultStore, truth: LabelInfo, plan: Plan) -> dict[str, Any]:
+    """Scores of the store against the reference."""
+    return evaluate_windows(
+        store.read_classes,
+        lambda window: read_labels(truth.recipe, window),
+        store.shape,
+        legend=plan.legend,
+    )
+
+
+def _finish(
+    store: ResultStore, files: Outputs, ready: Prepared, options: RunOptions, *, metrics: dict[str, Any] | None
+) -> None:
+    """Everything that is derived from the whole store, each renamed into place when whole, the store last."""
+    if metrics is not None:
+        store.update_attributes({"metrics": metrics})
+    store.add_overviews(threads=ready.plan.threads)
+    if files.cog is not None:
+        write_cog(
+            store,
+            files.cog,
+            tags=_tags(ready, metrics),
+            compress=options.compress,
+            overwrite=True,  # asked before the run
+            threads=ready.plan.threads,
+        )
+    if files.preview is not None:
+        write_quicklook(files.preview, store=store, recipe=ready.plan.recipe)
+    if files.zarr is not None:
+        finish_store(store.path, files.zarr, overwrite=True)
+    else:
+        remove(store.path)
+
+
+def _tags(ready: Prepared, metrics: dict[str, Any] | None) -> dict[str, str]:
+    """TIFF tags: provenance, the legend, and the scores if there are any."""
+    tags = {name.upper(): str(value) for name, value in _provenance(ready).items()}
+    tags["GEOSEG_LEGEND"] = json.dumps(ready.plan.legend.to_json())
+    if metrics is not None:
+        tags["GEOSEG_METRICS"] = json.dumps(metrics)
+    return tags

@@ -1,0 +1,81 @@
+"""``geoseg.predict_array``: an array in memory to classes or logits, by the lattice and stitch of the main job."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from geoseg.choices import Stitch
+from geoseg.inference.array import predict_pixels
+from geoseg.models.bundle import Bundle, open_bundle
+from geoseg.models.runtime import EagerPredictor, make_predictor
+from geoseg.models.source import PLAIN_CONTEXT, PLAIN_HALO
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from torch import nn
+
+
+def predict_array(
+    pixels: npt.ArrayLike,
+    model: nn.Module | Bundle | str | os.PathLike[str] | None = None,
+    *,
+    patch_size: int | None = None,
+    overlap: int | None = None,
+    stitch: Stitch = "crop",
+    batch_size: int = 1,
+    multiple: int | None = None,
+    exact: bool = False,
+    return_logits: bool = False,
+) -> npt.NDArray[Any]:
+    """Classes or logits of an array.
+
+    Args:
+        pixels: (C, H, W) of any real dtype, H and W >= 1; cast to float32. All of them count as data.
+        model: a ``torch.nn.Module`` that gives logits (N, K, h, w); it gets the pixels unnormalised, in eager
+            float32, on the device its weights are on. Or a bundle or its path (None: the one that ships with
+            geoseg), with the bundle's own normalisation.
+        patch_size: context, pixels: patches are fitted to the array, within an eighth of it. None: the bundle's,
+            512 for a module.
+        overlap: of neighbouring patches, pixels; rounded up to twice the multiple. None: the bundle's, 64 for a
+            module.
+        stitch: ``crop``, ``hann``, ``gaussian`` or ``average``.
+        batch_size: patches per forward pass.
+        multiple: what patch sides and origins must be multiples of. None: the bundle's; an smp model's output
+            stride; else 1.
+        exact: take ``patch_size`` as it is.
+        return_logits: give the stitched logits instead of classes.
+
+    Returns:
+        Classes (H, W) uint8, or logits (K, H, W) float32.
+
+    Raises:
+        PlanError: if the sizes cannot be met together, or the array or the network's answer has another shape.
+        BundleError: if the bundle cannot be used.
+    """
+    if model is None or isinstance(model, Bundle | str | os.PathLike):
+        bundle = model if isinstance(model, Bundle) else open_bundle(model)
+        card = bundle.card
+        predictor = make_predictor(bundle)
+        context, halo, ids, network = card.context, card.halo, card.legend.ids, None
+    else:
+        parameter = next(model.parameters(), None)
+        device = "cpu" if parameter is None else parameter.device
+        context, halo, ids, network = PLAIN_CONTEXT, PLAIN_HALO, None, model
+        was_training = model.training
+        predictor = EagerPredictor(model, device=device, multiple=multiple)
+    try:
+        return predict_pixels(
+            pixels,
+            predictor,
+            patch_size=context if patch_size is None else patch_size,
+            overlap=2 * halo if overlap is None else overlap,
+            stitch=stitch,
+            batch_size=batch_size,
+            exact=exact,
+            return_logits=return_logits,
+            ids=ids,
+        )
+    finally:
+        if network is not None:
+            network.train(was_training)

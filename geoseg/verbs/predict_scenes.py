@@ -1,0 +1,129 @@
+"""Several scenes on one command line: several runs, one summary. A broken scene does not stop the others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from geoseg.errors import GeosegError, OutputError, PlanError, StoppedError
+from geoseg.verbs.outputs import choose_outputs
+from geoseg.verbs.predict import PredictResult, predict
+
+if TYPE_CHECKING:
+    from geoseg.inference.pipeline import Progress
+    from geoseg.inference.plan import Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One scene and what is wanted of it."""
+
+    scene: str
+    outputs: tuple[str, ...]
+    reference: str | None
+    preview: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What became of a job: a result or an error."""
+
+    job: Job
+    result: PredictResult | None
+    error: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The result's summary; for a failed run its scene and error."""
+        if self.result is not None:
+            return self.result.to_json()
+        return {"scene": self.job.scene, "error": self.error}
+
+    def rows(self) -> list[tuple[str, str]]:
+        """What was written and what it took, as a table of two columns."""
+        assert self.result is not None
+        result = self.result
+        height, width = result.plan.geobox.shape
+        rows = [("wrote", f"{path}  ({_size(Path(path)) / 1e6:.1f} MB)") for path in result.outputs]
+        seconds = result.seconds
+        total = seconds["total"]
+        busy = ", ".join(f"{name} {seconds[name]:.1f}" for name in ("read", "compute", "write", "finish"))
+        rows.append(("time", f"{total:.1f} s, {height * width / 1e6 / total:.2f} Mpx/s (busy seconds: {busy})"))
+        rows.append(("memory", f"{result.peak_rss_bytes / 1e9:.2f} GB at most"))
+        rows += [("note", note) for note in result.notes if note not in result.plan.notes]
+        if result.metrics is not None:
+            rows.append(("mIoU", f"{result.metrics['miou']:.4f}"))
+        return rows
+
+
+def jobs_of(
+    scenes: Sequence[str], *, outputs: Sequence[str], references: Sequence[str], preview: str | None
+) -> list[Job]:
+    """The jobs of a command line.
+
+    Raises:
+        PlanError: if there are references but not one per scene.
+        OutputError: if several scenes would write the same file, or ``outputs`` is no folder for several.
+    """
+    if references and len(references) != len(scenes):
+        raise PlanError(f"{len(scenes)} scenes and {len(references)} references: give one --reference per scene")
+    if len(scenes) > 1:
+        if len(outputs) > 1 or any(Path(o).suffix.lower() in (".tif", ".tiff", ".zarr") for o in outputs):
+            raise OutputError(f"{len(scenes)} scenes need a folder: -o FOLDER, not {' '.join(outputs)}")
+        if preview is not None:
+            raise OutputError("--preview is for one scene at a time")
+        outputs = [os.path.join(o, "") for o in outputs]  # noqa: PTH118 - the trailing slash makes it a folder
+    found: dict[Path, str] = {}
+    for scene in scenes:
+        for path in choose_outputs(scene, outputs).paths:
+            if path in found:
+                raise OutputError(f"{found[path]} and {scene} would both write {path}: give each its own folder")
+            found[path] = scene
+    return [
+        Job(scene=scene, outputs=tuple(outputs), reference=references[i] if references else None, preview=preview)
+        for i, scene in enumerate(scenes)
+    ]
+
+
+def predict_scenes(
+    jobs: Sequence[Job],
+    *,
+    model: str | None,
+    options: Mapping[str, Any],
+    on_start: Callable[[Job], None],
+    on_plan: Callable[[Plan], None],
+    on_progress: Callable[[Progress], None],
+) -> list[Run]:
+    """Runs every job; an error ends its own job only. One job alone raises its error as it is."""
+    runs = []
+    for job in jobs:
+        on_start(job)
+        try:
+            result = predict(
+                job.scene,
+                outputs=job.outputs,
+                model=model,
+                reference=job.reference,
+                preview=job.preview,
+                on_progress=on_progress,
+                on_plan=on_plan,
+                **options,
+            )
+        except StoppedError:
+            raise
+        except GeosegError as error:
+            if len(jobs) == 1:
+                raise
+            runs.append(Run(job=job, result=None, error=" ".join(str(error).split())))
+        else:
+            runs.append(Run(job=job, result=result, error=None))
+    return runs
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    if path.is_dir():
+        return sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
+    return path.stat().st_size

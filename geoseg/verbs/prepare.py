@@ -1,0 +1,88 @@
+"""From what a user names to a plan: scene, model and options looked at, nothing run."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from geoseg.inference.layers import Layers
+from geoseg.inference.plan import Plan
+from geoseg.inference.planner import PlanOptions, make_plan
+from geoseg.models.bundle import open_bundle
+from geoseg.models.device import pick_device
+from geoseg.models.source import ModelSource, from_bundle, from_module
+from geoseg.raster.datasets import is_url
+from geoseg.raster.scene import SceneInfo, inspect_scene
+from geoseg.verbs.options import RunOptions
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    ModelLike = str | os.PathLike[str] | nn.Module | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A run that has been looked at."""
+
+    scene: str
+    info: SceneInfo
+    model: ModelSource
+    plan: Plan
+
+
+def prepare(scene: str | os.PathLike[str], *, model: ModelLike, options: RunOptions) -> Prepared:
+    """Looks at scene and model and makes the plan.
+
+    Args:
+        scene: path or URL.
+        model: a bundle's path, None for the one that ships with geoseg, or a ``torch.nn.Module``.
+        options: what the user asks for.
+
+    Raises:
+        SceneError, SceneReadError, BundleError, PlanError: see ``inspect_scene``, ``open_bundle``, ``make_plan``.
+    """
+    name = locate(scene)
+    source = model_source(model)
+    info = inspect_scene(
+        name,
+        bands=source.bands,
+        bidx=options.bidx,
+        nodata=options.nodata,
+        gsd=source.gsd,
+        resolution=options.resolution,
+        max_block_mb=options.max_block_mb,
+        max_pixels=options.max_pixels,
+    )
+    plan = make_plan(
+        info,
+        source,
+        PlanOptions(
+            stitch=options.stitch,
+            patch_size=options.patch_size,
+            exact=options.exact,
+            overlap=options.overlap,
+            tile=options.tile,
+            batch_size=options.batch_size,
+            device=pick_device(options.device),
+            threads=options.threads,
+            layers=Layers(confidence=options.confidence, probabilities=options.probabilities),
+            zarr_format=options.zarr_format,
+        ),
+    )
+    return Prepared(scene=name, info=info, model=source, plan=plan)
+
+
+def locate(scene: str | os.PathLike[str]) -> str:
+    """The scene's name as any worker can open it: an existing path is made absolute, anything else is left."""
+    text = os.fspath(scene)
+    return text if is_url(text) or not Path(text).exists() else str(Path(text).resolve())
+
+
+def model_source(model: ModelLike | Any) -> ModelSource:
+    """The source of a bundle path, of a module, or (None) of the bundle that ships with geoseg."""
+    if model is None or isinstance(model, str | os.PathLike):
+        return from_bundle(open_bundle(model))
+    return from_module(model)

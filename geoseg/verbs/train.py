@@ -1,0 +1,210 @@
+"""``geoseg train``: from labelled scenes to a bundle."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from geoseg.errors import ConfigError
+from geoseg.models.bundle import Bundle, save_bundle
+from geoseg.models.card import Normalisation
+from geoseg.models.networks import build, multiple_of
+from geoseg.raster.datasets import raster_environment
+from geoseg.raster.labels import inspect_labels, read_labels
+from geoseg.raster.scene import inspect_scene, read_window
+from geoseg.training.account import RunFacts, describe
+from geoseg.training.books import Books, Clock, TrainProgress, drop_later_lines
+from geoseg.training.checkpoint import NAME, Checkpoint, load_checkpoint, refuse_other_config
+from geoseg.training.config import check_patch, load_config, to_json
+from geoseg.training.fit import fit
+from geoseg.training.lightning_module import SegmentationModule
+from geoseg.training.sampling import PatchSampler
+from geoseg.training.scenes import LabelledScene, measure_normalisation, scan_labels
+from geoseg.training.schedule import learning_rate, share_done
+from geoseg.training.settings import SceneConfig, TrainConfig
+from geoseg.training.validation import Scores, validate
+
+Progress = Callable[[TrainProgress], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainResult:
+    """What a training run ended with."""
+
+    bundle: Bundle
+    """The bundle that was written."""
+    steps: int
+    """Steps made, all attempts together."""
+    seconds: float
+    """Wall time of them."""
+    scores: dict[str, Scores]
+    """Validation scores by scene name; empty without validation scenes."""
+    notes: tuple[str, ...]
+    """What somebody who looks at the run should know, one line each."""
+
+
+def train(
+    config_path: str | os.PathLike[str], *, restart: bool = False, progress: Progress | None = None
+) -> TrainResult:
+    """Trains a network as a TOML file says and writes a bundle; goes on from the last checkpoint if there is one.
+
+    Args:
+        config_path: the configuration, see :mod:`geoseg.training.settings`.
+        restart: start over even if there is a checkpoint.
+        progress: called every ``training.log_every`` steps.
+
+    Raises:
+        ConfigError: if the configuration, or a checkpoint beside it, cannot be used.
+        SceneError: if a scene cannot be used.
+        SceneReadError: if a raster cannot be read.
+        LegendError: if a label raster holds values outside the legend.
+        GridError: if labels lie on another grid than their scene.
+        OutputError: if a checkpoint or the bundle cannot be written.
+        StoppedError: on SIGINT or SIGTERM, after a checkpoint.
+    """
+    config = load_config(Path(config_path))
+    if config.training.threads:
+        torch.set_num_threads(config.training.threads)
+    torch.manual_seed(config.training.seed)
+    network = build(
+        config.model.architecture, config.model.arguments, bands=len(config.model.bands), classes=len(config.legend)
+    )
+    check_patch(config, multiple=multiple_of(network))
+    found = _find_checkpoint(config, restart=restart)
+    with raster_environment(cache_mb=128):
+        return _Run(config, network=network, found=found, progress=progress).finish()
+
+
+class _Run:
+    """One attempt at a run: its scenes opened, its state restored."""
+
+    def __init__(
+        self, config: TrainConfig, *, network: torch.nn.Module, found: Checkpoint | None, progress: Progress | None
+    ) -> None:
+        self._config = config
+        self._multiple = multiple_of(network)
+        self._notes: list[str] = []
+        self._dtypes: dict[str, str] = {}
+        self._learn = [self._open(scene) for scene in config.of_split("train")]
+        self._hold = [self._open(scene) for scene in config.of_split("validation")]
+        self._dtype = self._one_dtype()
+        self._normalisation = self._choose_normalisation(found)
+        self._clock = Clock(found.seconds if found else 0.0)
+        self._module = SegmentationModule(network, config=config.training, rate=self._rate)
+        if found:
+            self._module.restore(
+                step=found.step, network=found.network, average=found.average, optimiser=found.optimiser
+            )
+        log = config.work / "log.jsonl"
+        drop_later_lines(log, step=self._module.done)
+        self._books = Books(
+            checkpoint=config.work / NAME,
+            log=log,
+            config=to_json(config),
+            normalisation={"mean": list(self._normalisation.mean), "std": list(self._normalisation.std)},
+            clock=self._clock,
+            validate=self._validate,
+            progress=progress,
+        )
+
+    def finish(self) -> TrainResult:
+        """Makes the steps that are missing and writes the bundle."""
+        settings = self._config.training
+        sampler = PatchSampler(
+            self._learn,
+            normalisation=self._normalisation,
+            patch_size=settings.patch_size,
+            batch_size=settings.batch_size,
+            augment=self._config.augment,
+            balance=settings.balance,
+            seed=settings.seed,
+        )
+        if self._share(self._module.done) < 1:
+            fit(self._module, sampler, config=settings, books=self._books)
+        seconds = self._clock.seconds()
+        scores = self._validate(self._module.average)
+        run = RunFacts(
+            dtype=self._dtype,
+            normalisation=self._normalisation,
+            multiple=self._multiple,
+            steps=self._module.done,
+            seconds=seconds,
+            scores=scores,
+        )
+        card = describe(self._config, self._module.average, run)
+        bundle = save_bundle(self._config.bundle, weights=self._module.average.state_dict(), card=card)
+        return TrainResult(
+            bundle=bundle, steps=self._module.done, seconds=seconds, scores=scores, notes=tuple(self._notes)
+        )
+
+    def _open(self, scene: SceneConfig) -> LabelledScene:
+        """A scene with its labels copied and counted."""
+        model = self._config.model
+        info = inspect_scene(
+            scene.image, bands=len(model.bands), bidx=scene.bidx or None, nodata=scene.nodata, gsd=model.gsd
+        )
+        labels = inspect_labels(scene.labels, legend=self._config.legend, onto=info.geobox, native=info.native)
+        self._dtypes[scene.name] = info.dtype
+        self._notes += [f"{scene.name}: {note}" for note in (*info.notes, *labels.notes)]
+        channels, counts = scan_labels(
+            partial(read_labels, labels.recipe),
+            shape=info.geobox.shape,
+            legend=self._config.legend,
+            path=self._config.work / "labels" / f"{scene.name}.u8",
+        )
+        if not counts.any():
+            raise ConfigError(f"{scene.labels}: not one pixel has a class of the legend; check its ids or leave it out")
+        return LabelledScene(
+            name=scene.name, read=partial(read_window, info.recipe), labels=channels, counts=counts, weight=scene.weight
+        )
+
+    def _one_dtype(self) -> str:
+        """The data type of all scenes: the normalisation is in its units, so there can be but one."""
+        kinds = sorted(set(self._dtypes.values()))
+        if len(kinds) > 1:
+            example = {kind: name for name, kind in self._dtypes.items()}
+            listed = ", ".join(f"{example[kind]} is {kind}" for kind in kinds)
+            raise ConfigError(f"all scenes must be of one data type: {listed}; convert one to the other's")
+        return kinds[0]
+
+    def _choose_normalisation(self, found: Checkpoint | None) -> Normalisation:
+        model = self._config.model
+        if found:
+            return Normalisation(mean=tuple(found.normalisation["mean"]), std=tuple(found.normalisation["std"]))
+        if model.mean:
+            return Normalisation(mean=model.mean, std=model.std)
+        return measure_normalisation(self._learn)
+
+    def _share(self, step: int) -> float:
+        settings = self._config.training
+        limit = None if settings.time_limit_minutes is None else 60 * settings.time_limit_minutes
+        return share_done(step=step, steps=settings.steps, seconds=self._clock.seconds(), limit=limit)
+
+    def _rate(self, step: int) -> float:
+        settings = self._config.training
+        return learning_rate(self._share(step), peak=settings.learning_rate, warm_up=settings.warm_up)
+
+    def _validate(self, network: torch.nn.Module) -> dict[str, Scores]:
+        return validate(
+            network,
+            self._hold,
+            normalisation=self._normalisation,
+            legend=self._config.legend,
+            window=self._config.model.context,
+            multiple=self._multiple,
+            precision=self._config.training.precision,
+        )
+
+
+def _find_checkpoint(config: TrainConfig, *, restart: bool) -> Checkpoint | None:
+    path = config.work / NAME
+    if restart or not path.exists():
+        return None
+    found = load_checkpoint(path)
+    refuse_other_config(found.config, to_json(config), path=path)
+    return found

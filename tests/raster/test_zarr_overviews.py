@@ -1,0 +1,96 @@
+"""The pyramid: its rule against a plain count, and levels that do not know how the map was tiled."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from geoseg.geometry.geobox import GeoBox, GroundControlPoint
+from geoseg.geometry.windows import Window, split
+from geoseg.legend import Legend
+from geoseg.raster.zarr_overviews import factors, level_geobox, mode_2x2
+from geoseg.raster.zarr_store import StoreSpec, create_store
+
+Classes = npt.NDArray[np.uint8]
+
+
+def counted(classes: Classes) -> Classes:
+    """The rule as it is written, pixel by pixel: Counter keeps the order of first sight among equals."""
+    rows, cols = -(-classes.shape[0] // 2), -(-classes.shape[1] // 2)
+    result = np.full((rows, cols), 255, np.uint8)
+    for row in range(rows):
+        for col in range(cols):
+            four = classes[2 * row : 2 * row + 2, 2 * col : 2 * col + 2].ravel().tolist()
+            counts = Counter(v for v in four if v != 255)
+            if counts:
+                result[row, col] = counts.most_common(1)[0][0]
+    return result
+
+
+def test_every_pattern_of_four() -> None:
+    values = np.array([0, 1, 7, 254, 255], np.uint8)
+    patterns = np.stack(np.meshgrid(*[values] * 4, indexing="ij"), axis=-1).reshape(-1, 2, 2)
+    classes = np.concatenate(patterns, axis=1)
+    assert np.array_equal(mode_2x2(classes), counted(classes))
+
+
+@given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.sampled_from([0, 1, 2, 255])))
+def test_any_shape(classes: Classes) -> None:
+    assert np.array_equal(mode_2x2(classes), counted(classes))
+
+
+def test_strips_do_not_show() -> None:
+    classes = np.random.default_rng(0).integers(0, 5, (401, 77), dtype=np.uint8)
+    assert np.array_equal(mode_2x2(classes), counted(classes))
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [((1, 1), ()), ((512, 512), ()), ((513, 10), (2,)), ((10, 1024), (2,)), ((1025, 9), (2, 4)), ((10000, 1), (2, 4, 8, 16, 32))],
+)
+def test_levels_end_when_both_sides_are_small(shape: tuple[int, int], expected: tuple[int, ...]) -> None:
+    assert factors(shape) == expected
+    assert max(level_geobox(GeoBox(shape=shape), (1, *expected)[-1]).shape) <= 512
+
+
+def test_the_corner_stays_and_control_points_move_with_their_pixels() -> None:
+    geobox = GeoBox(
+        shape=(1001, 999), transform=(1.0, 2.0, 3.0, 4.0, 5.0, 6.0), gcps=(GroundControlPoint(row=8, col=4, x=1, y=2),)
+    )
+    level = level_geobox(geobox, 4)
+    assert level.shape == (251, 250)
+    assert level.world(10, 20) == geobox.world(40, 80)
+    assert (level.gcps[0].row, level.gcps[0].col, level.gcps[0].x) == (2, 1, 1)
+    assert not level_geobox(GeoBox(shape=(1001, 999)), 2).is_placed
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize(("core", "chunk", "threads"), [((600, 450), (75, 150), 1), ((330, 1200), (110, 110), 4)])
+def test_levels_do_not_depend_on_tiles(
+    tmp_path: Path, zarr_format: int, core: tuple[int, int], chunk: tuple[int, int], threads: int
+) -> None:
+    shape = (1201, 1111)
+    classes = np.random.default_rng(0).integers(0, 4, shape, dtype=np.uint8)
+    classes[300:500, 200:700] = 255
+    spec = StoreSpec(
+        geobox=GeoBox(shape=shape), core=core, chunk=chunk, legend=Legend.numbered(4), zarr_format=zarr_format
+    )
+    store = create_store(tmp_path / "a.zarr", spec)
+    for window in split(shape, size=core):
+        store.write_classes(window, classes[window.within(Window.whole(shape))])
+    assert store.overview_factors() == ()
+    for _ in range(2):  # made again they are the same
+        store.add_overviews(threads=threads)
+        assert store.overview_factors() == (2, 4)
+        expected = classes
+        for factor in (2, 4):
+            expected = mode_2x2(expected)
+            assert np.array_equal(store.read_overview(factor, Window.whole(expected.shape)), expected)
+    assert np.array_equal(store.read_overview(1, Window.whole(shape)), classes)
