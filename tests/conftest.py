@@ -19,3 +19,33 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the real scenes (../shared/data) are not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained bundle that is quick to load and run: multiple 8, five classes, context 128, no GSD."""
+    import torch
+
+    from geoseg.models.bundle import save_bundle
+    from geoseg.models.card import Card, Normalisation
+    from geoseg.models.networks import build
+    from geoseg.synthesis.legend import LEGEND
+
+    torch.manual_seed(3)
+    arguments = {"encoder_name": "resnet18", "encoder_depth": 3, "decoder_channels": [16, 8, 8]}
+    network = build("Unet", arguments, bands=3, classes=len(LEGEND))
+    card = Card(
+        name="tiny",
+        architecture="Unet",
+        arguments=arguments,
+        bands=("red", "green", "blue"),
+        normalisation=Normalisation(mean=(120.0, 110.0, 100.0), std=(50.0, 50.0, 50.0)),
+        legend=LEGEND,
+        multiple=8,
+        patch_sizes=(128,),
+        context=128,
+        halo=16,
+    )
+    path = tmp_path_factory.mktemp("bundle") / "tiny.safetensors"
+    save_bundle(path, weights=network.state_dict(), card=card)
+    return path

@@ -29,10 +29,10 @@ _COMMANDS = {
 class _LazyGroup(click.Group):
     """Loads the module of a command when it is called or asked for help."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return sorted(_COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _COMMANDS:
             return None
         found = getattr(importlib.import_module(_COMMANDS[cmd_name]), cmd_name)
@@ -43,7 +43,7 @@ class _LazyGroup(click.Group):
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(geoseg.__version__, prog_name="geoseg")
 def cli() -> None:
-    """Gigapixel aerial rasters to georeferenced class maps.
+    r"""Gigapixel aerial rasters to georeferenced class maps.
 
     \b
     geoseg predict scene.tif                        classes with the default model
@@ -61,11 +61,9 @@ def main() -> None:
         sys.argv = [a for a in sys.argv if a != "--debug"]
     _stop_on_signals()
     try:
-        cli(standalone_mode=False)
+        code = cli(standalone_mode=False)  # click returns the code of its own Exit
     except click.ClickException as error:
         error.show()
-        _leave(error.exit_code)
-    except click.exceptions.Exit as error:
         _leave(error.exit_code)
     except (StoppedError, KeyboardInterrupt, click.Abort) as error:
         if debug:
@@ -80,13 +78,13 @@ def main() -> None:
             raise
         _say(f"Error: {_one_line(error)}")
         _leave(1)
-    _leave(0)
+    _leave(code if isinstance(code, int) else 0)
 
 
 def _stop_on_signals() -> None:
     """Ctrl-C and SIGTERM (which SLURM sends) raise :class:`StoppedError` in the main thread, once."""
 
-    def stop(signum: int, frame: FrameType | None) -> None:
+    def stop(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signal module's signature
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not break the tidying up
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise StoppedError(f"stopped by {signal.Signals(signum).name}", signum=signum)

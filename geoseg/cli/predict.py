@@ -71,7 +71,9 @@ def plan(scene: str, *, model: str | None, quiet: bool, as_json: bool, **options
 
 @click.command(short_help="Scenes to georeferenced class maps.")
 @click.argument("scenes", nargs=-1, required=True, metavar="SCENE...")
-@click.option("--output", "-o", "outputs", multiple=True, metavar="OUT.tif|OUT.zarr|FOLDER", help="Targets; repeatable.")
+@click.option(
+    "--output", "-o", "outputs", multiple=True, metavar="OUT.tif|OUT.zarr|FOLDER", help="Targets; repeatable."
+)
 @click.option("--reference", "-r", "references", multiple=True, metavar="TRUTH", help="Label raster to score against.")
 @click.option("--preview", metavar="PNG", help="Quick look of the classes over the scene.")
 @click.option("--compress", type=click.Choice(COMPRESSIONS), default="deflate", show_default=True, help="Of the COG.")
@@ -92,7 +94,7 @@ def predict(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Turn each SCENE (path or URL) into a Cloud Optimized GeoTIFF and a Zarr store of classes.
+    r"""Turn each SCENE (path or URL) into a Cloud Optimized GeoTIFF and a Zarr store of classes.
 
     \b
     geoseg predict scene.tif

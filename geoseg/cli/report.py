@@ -54,12 +54,16 @@ def print_rows(rows: Sequence[Sequence[str]], *, header: bool = False, quiet: bo
 def tile_progress(*, quiet: bool) -> Iterator[TileProgress]:
     """A bar with tiles, Mpx/s and time left on a terminal, plain lines otherwise, nothing if quiet."""
     if quiet:
-        yield lambda progress: None
+        yield _nothing
     elif sys.stderr.isatty():
         with _bar() as shown:
             yield shown
     else:
         yield _Lines()
+
+
+def _nothing(progress: Progress) -> None:
+    """Shows nothing."""
 
 
 class _Lines:

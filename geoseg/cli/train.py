@@ -23,7 +23,7 @@ def train(config: str, *, restart: bool, quiet: bool, debug: bool, as_json: bool
     from geoseg.verbs.train import train as run
 
     def show(progress: TrainProgress) -> None:
-        say(progress.line(), quiet=quiet)
+        say(_line(progress), quiet=quiet)
 
     made = run(config, restart=restart, progress=show)
     for note in made.notes:
@@ -31,5 +31,20 @@ def train(config: str, *, restart: bool, quiet: bool, debug: bool, as_json: bool
     say(f"wrote  {made.bundle.path}", quiet=quiet)
     if as_json:
         print_json(
-            {"bundle": str(made.bundle.path), "steps": made.steps, "seconds": made.seconds, "metrics": made.bundle.card.metrics}
+            {
+                "bundle": str(made.bundle.path),
+                "steps": made.steps,
+                "seconds": made.seconds,
+                "metrics": made.bundle.card.metrics,
+            }
         )
+
+
+def _line(progress: TrainProgress) -> str:
+    """How far a training is, and its scores where it was just validated."""
+    line = (
+        f"step {progress.step}/{progress.steps} ({progress.share:.0%}, {progress.seconds / 60:.0f} min)"
+        f"  loss {progress.loss:.4f}  learning rate {progress.learning_rate:.1e}"
+    )
+    scores = [f"{name} mIoU {score.miou:.4f}" for name, score in (progress.scores or {}).items()]
+    return "  ".join([line, *scores])

@@ -1,0 +1,1 @@
+"""Windows, grids, lattices and tiles: pure, exact, without raster I/O."""

@@ -203,9 +203,7 @@ def fit_patch(context: int, *, length: int, halo: int, multiple: int) -> int:
     return min(usable, key=cost)
 
 
-def make_lattice(
-    shape: tuple[int, int], *, context: int, halo: int, multiple: int = 1, exact: bool = False
-) -> Lattice:
+def make_lattice(shape: tuple[int, int], *, context: int, halo: int, multiple: int = 1, exact: bool = False) -> Lattice:
     """The lattice of a scene.
 
     Args:

@@ -59,7 +59,8 @@ def nearest_pixels(window: Window, *, target: GeoBox, source: GeoBox) -> tuple[I
     x, y = (np.asarray(v, dtype=np.float64) for v in world)
     sa, sb, sc, sd, se, sf = source.transform
     area = _area(source.transform)
-    return _floor((sa * (y - sf) - sd * (x - sc)) / area), _floor((se * (x - sc) - sb * (y - sf)) / area)
+    with np.errstate(invalid="ignore"):  # inf stands for "cannot be projected", and 0 * inf for NaN
+        return _floor((sa * (y - sf) - sd * (x - sc)) / area), _floor((se * (x - sc) - sb * (y - sf)) / area)
 
 
 def overlaps(target: GeoBox, source: GeoBox) -> bool:

@@ -31,7 +31,7 @@ class Window:
         for name in ("row_off", "col_off", "height", "width"):
             value = getattr(self, name)
             if not isinstance(value, int):
-                raise ValueError(f"{name} must be an integer, not {value!r}")
+                raise ValueError(f"{name} must be an integer, not {value!r}")  # noqa: TRY004
         if self.height < 0 or self.width < 0:
             raise ValueError(f"a window cannot be {self.height} x {self.width}")
 

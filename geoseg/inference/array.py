@@ -57,16 +57,12 @@ def predict_pixels(
         rows, cols = slice(tile.read.row_off, tile.read.row_stop), slice(tile.read.col_off, tile.read.col_stop)
         part = array[:, rows, cols]
         valid = np.ones(part.shape[1:], np.bool_)
-        result = segment_tile(
-            part, valid, grid=grid, tile=tile, predictor=predictor, ids=ids, batch_size=batch_size
-        )
+        result = segment_tile(part, valid, grid=grid, tile=tile, predictor=predictor, ids=ids, batch_size=batch_size)
         classes[tile.core.row_off : tile.core.row_stop, tile.core.col_off : tile.core.col_stop] = result.classes
     return classes
 
 
-def _logits(
-    array: npt.NDArray[Any], predictor: Predictor, grid: TileGrid, batch_size: int
-) -> npt.NDArray[np.float32]:
+def _logits(array: npt.NDArray[Any], predictor: Predictor, grid: TileGrid, batch_size: int) -> npt.NDArray[np.float32]:
     """Stitched logits (K, H, W) of the whole array, as one tile."""
     (tile,) = grid
     stitcher = Stitcher(grid, tile, layers=Layers(), keep_logits=True)

@@ -47,12 +47,14 @@ def run_tiles(
             return [client.submit(work, task, r, c, pure=False) for r, c in islice(waiting, count)]
 
         try:
-            running = as_completed(submit(_IN_FLIGHT_PER_SLOT * slots), loop=client.loop)
+            running = as_completed(  # type: ignore[no-untyped-call]
+                submit(_IN_FLIGHT_PER_SLOT * slots), loop=client.loop
+            )
             for future in running:
                 report = future.result()
                 future.release()
                 for more in submit(1):
-                    running.add(more)
+                    running.add(more)  # type: ignore[no-untyped-call]
                 yield report
         except BaseException:
             request_stop(task.run)  # before the cluster is closed, which waits for its threads
@@ -84,7 +86,7 @@ def _local_client(slots: int) -> Iterator[Any]:
             with Client(cluster, set_as_default=False) as client:  # type: ignore[no-untyped-call]
                 yield client
         finally:
-            cluster.close(timeout=60)  # type: ignore[no-untyped-call]
+            cluster.close(timeout=60)
 
 
 _CONFIG = {

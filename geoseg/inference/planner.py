@@ -106,10 +106,11 @@ def _check(options: PlanOptions) -> None:
 def _dtype_notes(info: SceneInfo, model: ModelSource) -> list[str]:
     if model.dtype is None or model.dtype == info.dtype:
         return []
-    return [
+    note = (
         f"the scene is {info.dtype}, the model was trained on {model.dtype}: expect poor classes unless the values"
         f" have the same range (rescale the scene first, or train on {info.dtype})"
-    ]
+    )
+    return [note]
 
 
 def _halo(model: ModelSource, options: PlanOptions, notes: list[str]) -> int:

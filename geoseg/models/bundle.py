@@ -76,7 +76,7 @@ def open_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise BundleError(f"cannot read the model {file}: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, KeyError, TypeError, IndexError) as error:
         raise BundleError(f"{file} is not a geoseg bundle ({error}); `geoseg train` writes one") from error
     metadata = header.get("__metadata__")
     if not isinstance(metadata, dict) or CARD_KEY not in metadata:
@@ -120,7 +120,7 @@ def save_bundle(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, part, metadata={CARD_KEY: json.dumps(card.to_json())})
-        os.replace(part, target)
+        part.replace(target)
     except OSError as error:
         part.unlink(missing_ok=True)
         raise OutputError(f"cannot write the bundle {target}: {error.strerror or error}") from error
@@ -136,5 +136,8 @@ def _read_header(prefix: bytes, read, *, size: int) -> dict:  # type: ignore[no-
         raise ValueError(f"a header of {length} bytes in a file of {size}")
     header = json.loads(read(length))
     if not isinstance(header, dict):
-        raise ValueError("a header that is no object")
+        raise ValueError("a header that is no object")  # noqa: TRY004 - the file is at fault, not the caller
+    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    if 8 + length + max(ends, default=0) != size:
+        raise ValueError(f"{size} bytes where its header speaks of {8 + length + max(ends, default=0)}: cut short?")
     return header

@@ -54,7 +54,7 @@ class EagerPredictor:
         self.device = torch.device(device)
         self.network = network.to(self.device).eval()
         if normalisation is not None:  # a bundle's network is ours to rearrange; a caller's module is left as it is
-            self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.network = self.network.to(memory_format=torch.channels_last)
         self.multiple = multiple_of(network) if multiple is None else multiple
         self._normalisation = normalisation
         if normalisation is not None:

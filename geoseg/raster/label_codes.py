@@ -35,16 +35,19 @@ def read_stored(dataset: Any, window: Window) -> tuple[npt.NDArray[Any], Valid |
     """The stored numbers (1 or 3, height, width) and where they are data (None: everywhere)."""
     bands = stored_bands(dataset)
     area = RasterioWindow(window.col_off, window.row_off, window.width, window.height)
+    values = dataset.read(list(bands), window=area)
     parts: list[Valid] = []
-    flags = dataset.mask_flag_enums[bands[0] - 1]
-    ignored_anyway = len(bands) == 1 and dataset.nodata == IGNORE
-    if MaskFlags.all_valid not in flags and MaskFlags.alpha not in flags and not ignored_anyway:
+    flags, nodata = dataset.mask_flag_enums[bands[0] - 1], dataset.nodata
+    if nodata is not None and not (len(bands) == 1 and nodata == IGNORE):
+        # not from GDAL's masks: where a file has nodata and alpha too, rasterio warns and gives one of them
+        parts.append(((values != nodata) & (values == values)).any(axis=0))
+    elif MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags:
         parts.append(dataset.read_masks(list(bands), window=area).any(axis=0))
     if ColorInterp.alpha in dataset.colorinterp:
         alpha = list(dataset.colorinterp).index(ColorInterp.alpha) + 1
         parts.append(dataset.read(alpha, window=area) != 0)
     valid = None if not parts else parts[0] if len(parts) == 1 else parts[0] & parts[1]
-    return dataset.read(list(bands), window=area), valid
+    return values, valid
 
 
 def ids_from_indices(values: npt.NDArray[Any], valid: Valid | None, *, legend: Legend, strict: bool, where: str) -> Ids:

@@ -31,8 +31,8 @@ def write_quicklook(target: Path, *, store: ResultStore, recipe: SceneRecipe) ->
     factor = factor or factors(store.shape)[-1]
     classes = store.read_overview(factor, Window.whole(level_geobox(store.geobox, factor).shape))
     pixels = _small_copy(recipe, classes.shape)
-    if recipe.palette or pixels.dtype == np.uint8:
-        shown = pixels[[0, 1, 2] if len(pixels) >= 3 else [0, 0, 0]]
+    if pixels.dtype == np.uint8:
+        shown = pixels[[0, 1, 2] if len(pixels) >= 3 else [0, 0, 0]].astype(np.uint8)
     else:
         shown = display_rgb(pixels)
     write_preview(target, classes=classes, pixels=shown, legend=store.legend)
@@ -52,4 +52,4 @@ def _small_copy(recipe: SceneRecipe, shape: tuple[int, ...]) -> npt.NDArray[np.g
                 small = np.moveaxis(table[small[0]], -1, 0)
         except READ_FAILURES as error:
             raise SceneReadError(f"{recipe.uri}: the quick look cannot be read: {reason(error)}") from error
-    return small
+    return np.asarray(small)

@@ -47,7 +47,9 @@ def factors(shape: tuple[int, int]) -> tuple[int, ...]:
 
 
 def level_geobox(geobox: GeoBox, factor: int) -> GeoBox:
-    """The grid of an overview: same corner, larger pixels, sizes rounded up; GCPs move with their pixels."""
+    """The grid of a level: same corner, larger pixels, sizes rounded up; GCPs move with their pixels, RPCs cannot."""
+    if factor == 1:
+        return geobox
     a, b, c, d, e, f = geobox.transform
     return replace(
         geobox,

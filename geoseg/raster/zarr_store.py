@@ -68,7 +68,12 @@ class ResultStore:
         return {k: v for k, v in stored.items() if k not in (_OWN, zarr_overviews.MULTISCALES)}
 
     def write_classes(self, window: Window, classes: npt.NDArray[np.uint8]) -> None:
-        """Write class ids (height, width); the window must be whole cores (see ``_write``)."""
+        """Write class ids (height, width).
+
+        Raises:
+            ValueError: if the window is not whole cores: writers at the same shard would undo each other silently.
+            OutputError: if the disk refuses; what was there before stays.
+        """
         self._write("classes", window, classes)
 
     def write_confidence(self, window: Window, percent: npt.NDArray[np.uint8]) -> None:
@@ -159,7 +164,10 @@ class ResultStore:
         array = self._arrays[name]
         *lead, high, wide = array.shards or array.chunks
         bands = [range(-(-array.shape[0] // lead[0]))] if lead else []
-        down, across = range(rows.start // high, -(-rows.stop // high)), range(cols.start // wide, -(-cols.stop // wide))
+        down, across = (
+            range(rows.start // high, -(-rows.stop // high)),
+            range(cols.start // wide, -(-cols.stop // wide)),
+        )
         for key in itertools.product(*bands, down, across):
             (self.path / name / array.metadata.encode_chunk_key(key)).unlink(missing_ok=True)
 

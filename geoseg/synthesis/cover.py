@@ -13,7 +13,7 @@ from geoseg.synthesis.sampling import Index, Sampler, look_up, paint, saw
 from geoseg.synthesis.terrain import Terrain, terrain_around
 from geoseg.synthesis.town import Town, build
 
-STRIP = 48
+STRIP = 64
 """Rows that are worked out together."""
 
 _SMALL, _LARGE, _SPECK = 7, 11, 6  # metres between possible trees of two sizes, and between cars
@@ -173,21 +173,23 @@ def _crowns(frame: Frame, cell: int, *, key: int) -> _Crowns:
     numbers, offsets = [], []
     for anchor, places in zip(frame.anchor, (frame.y, frame.x), strict=True):
         base, rest = divmod(anchor, cell)
-        number = np.floor((rest + places) / np.float32(cell)).astype(np.int64)
-        numbers.append(number + base)
-        offsets.append((rest + places - number * cell).astype(np.float32))
+        number = np.floor((rest + places) / np.float32(cell))
+        numbers.append(number.astype(np.int64) + base)
+        offsets.append(rest + places - number * cell)
     rows, cols = (np.arange(n[0], n[-1] + 1, dtype=np.int64) for n in numbers)
     words = lattice_hash(rows[:, None], cols[None, :], seed=frame.seed, key=key)
     row, col = numbers[0] - rows[0], numbers[1] - cols[0]
 
     def spread(table: Floats) -> Floats:
-        return table[:, col][row]
+        spread_out: Floats = table[:, col][row]
+        return spread_out
 
-    radius = cell * (np.float32(0.26) + np.float32(0.2) * unit(words, 40))
-    free = cell - 2 * radius
+    size = np.float32(cell)
+    radius: Floats = size * (np.float32(0.26) + np.float32(0.2) * unit(words, 40))
+    free: Floats = size - np.float32(2) * radius
     dy = offsets[0][:, None] - spread(radius + free * unit(words, 0))
     dx = offsets[1][None, :] - spread(radius + free * unit(words, 20))
-    square = (dy * dy + dx * dx) * spread(1 / (radius * radius))
+    square = (dy * dy + dx * dx) * spread(np.float32(1) / (radius * radius))
     drawn = spread(unit(lattice_hash(rows[:, None], cols[None, :], seed=frame.seed, key=key + 1)))
     return _Crowns(square=square, dy=dy, dx=dx, drawn=drawn)
 

@@ -61,20 +61,22 @@ class Sampler:
     def linear(self, field: Floats) -> Floats:
         """A field (h, w) at every point of the fine frame (H, W), by bilinear interpolation."""
         down, along = self._places
-        row, col = np.floor(down).astype(np.intp), np.floor(along).astype(np.intp)
-        part = along - col
-        across = field[:, col] * (1 - part) + field[:, col + 1] * part
-        weight = (down - row)[:, None]
-        out = across[row + 1]
-        out -= across[row]
+        row, col = np.floor(down), np.floor(along)
+        part, weight = along - col, (down - row)[:, None]
+        above, left = row.astype(np.intp), col.astype(np.intp)
+        across = field[:, left] * (1 - part) + field[:, left + 1] * part
+        near = across[above]
+        out: Floats = across[above + 1]
+        out -= near
         out *= weight
-        out += across[row]
+        out += near
         return out
 
     def nearest(self, field: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """A field of indices at every point of the fine frame."""
         down, along = (np.rint(p).astype(np.intp) for p in self._places)
-        return field[:, along][down]
+        found: npt.NDArray[np.uint8] = field[:, along][down]
+        return found
 
     def indices(self, y: Floats, x: Floats) -> Index:
         """Flat indices of the coarse points nearest to places in metres from the anchor; clipped to the grid."""

@@ -78,7 +78,8 @@ def build(
     angle = unit(districts.words, 8) * np.float32(np.pi / 2)
     cos, sin = np.cos(angle), np.sin(angle)
     place = districts.place
-    c, s = look_up(cos, district), look_up(sin, district)
+    c: Floats = look_up(cos, district)
+    s: Floats = look_up(sin, district)
     bend = look_up(_KIND["bend"][kind], district)
     u = c * x + s * y - look_up(cos * place[:, 1] + sin * place[:, 0], district) + bend * warp[1]
     v = c * y - s * x - look_up(cos * place[:, 0] - sin * place[:, 1], district) + bend * warp[0]

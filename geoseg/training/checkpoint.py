@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             os.fsync(stream.fileno())
         part.replace(path)
     except (OSError, RuntimeError) as error:  # torch's zip writer answers a full disk with a RuntimeError
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         raise OutputError(f"cannot write the checkpoint {path}: {error}; free space or change output.work") from error
 
 
@@ -94,7 +96,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise ConfigError(f"{path} is not a checkpoint of this run ({reason:.120}); --restart starts over") from error
 
 
-def _from_plain(data: Mapping[str, Any]) -> Checkpoint:
+def _from_plain(data: Any) -> Checkpoint:
+    if not isinstance(data, dict):
+        raise TypeError(f"{type(data).__name__}, not a dictionary")
     if data["format"] != FORMAT:
         raise ValueError(f"format {data['format']}, this geoseg reads {FORMAT}")
     return Checkpoint(

@@ -133,10 +133,10 @@ class _Keeper(lightning.Callback):
         module.update_average()
         config, step = self._config, module.done
         share = share_done(step=step, steps=config.steps, seconds=self._books.clock.seconds(), limit=self._limit)
-        last = share >= 1 or self.signum is not None
         validated = share >= 1 or bool(config.validate_every and step % config.validate_every == 0)
-        if step % config.log_every == 0 or validated or last:
+        if step % config.log_every == 0 or validated:
             self._report(module, share=share, validated=validated)
+        last = share >= 1 or self.signum is not None  # a signal may have come while others were told
         if step % config.checkpoint_every == 0 or last:
             self._save(trainer, module)
         if last:

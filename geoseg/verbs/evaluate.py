@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ from geoseg.raster.labels import LabelInfo, inspect_labels, read_labels
 
 METRICS_TAG = "GEOSEG_METRICS"
 """Metadata item of a GeoTIFF (in its ``.aux.xml``) that holds the metrics as JSON."""
+
+_ANY_IDS = Legend.from_json([{"id": i, "name": str(i), "color": [i, 1, 254 - i]} for i in range(IGNORE)])
+"""Every id, where no legend is known; in colours that no palette has, so that palettes are read by their numbers."""
 
 _PathLike = str | os.PathLike[str]
 
@@ -78,12 +81,11 @@ def evaluate(
     """
     predicted_uri, truth_uri = os.fspath(prediction), os.fspath(truth)
     known = _find_legend(predicted_uri, legend)
-    working = known or Legend.numbered(IGNORE)
+    working = known or _ANY_IDS
     predicted = inspect_labels(predicted_uri, legend=working)
-    map_recipe = replace(predicted.recipe, encoding="index")  # colours of a class map are for the eye
     reference = _inspect_truth(truth_uri, working, predicted=predicted, align=align)
     pairs = count_windows(
-        lambda part: read_labels(map_recipe, part),
+        lambda part: read_labels(predicted.recipe, part),
         lambda part: read_labels(reference.recipe, part),
         predicted.geobox.shape,
         window=window,

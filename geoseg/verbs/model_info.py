@@ -26,6 +26,8 @@ def model_info(bundle: str | os.PathLike[str] | None = None) -> dict[str, Any]:
 def info_rows(info: dict[str, Any]) -> list[tuple[str, str]]:
     """The card as a table of two columns."""
     arguments = ", ".join(f"{k}={v}" for k, v in info["arguments"].items())
+    sizes = ", ".join(str(size) for size in info["patch_sizes"])
+    patches = f"trained at {sizes} px, context {info['context']}, halo {info['halo']}, multiple {info['multiple']}"
     rows = [
         ("model", info["name"]),
         ("what for", info["description"]),
@@ -34,10 +36,9 @@ def info_rows(info: dict[str, Any]) -> list[tuple[str, str]]:
         ("bands", f"{', '.join(info['bands'])} ({info['dtype']})"),
         ("GSD", "any" if info["gsd"] is None else f"{info['gsd']} m"),
         ("classes", ", ".join(f"{c['id']} {c['name']}" for c in info["legend"])),
-        ("patches", f"trained at {info['patch_sizes']} px, context {info['context']}, halo {info['halo']}, "
-         f"multiple {info['multiple']}"),
+        ("patches", patches),
         ("licence", info["licence"]),
-    ]  # fmt: skip
+    ]
     rows += [(f"score: {name}", str(value)) for name, value in info["metrics"].items()]
     rows += [(f"training: {name}", str(value)) for name, value in info["training"].items()]
     return rows

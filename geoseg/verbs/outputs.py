@@ -95,7 +95,9 @@ def prepare_outputs(outputs: Outputs, *, scene: str, overwrite: bool, mine: bool
             probe.touch()
             probe.unlink()
         except OSError as error:
-            raise OutputError(f"cannot write to {path.parent}: {error.strerror or error}; name another folder") from error
+            raise OutputError(
+                f"cannot write to {path.parent}: {error.strerror or error}; name another folder"
+            ) from error
 
 
 def _is_folder(target: str | os.PathLike[str]) -> bool:

@@ -19,6 +19,7 @@ from geoseg.raster.cog import write_cog
 from geoseg.raster.label_reading import read_labels
 from geoseg.raster.labels import LabelInfo, inspect_labels
 from geoseg.raster.quicklook import write_quicklook
+from geoseg.raster.tags import read_tags
 from geoseg.raster.zarr_store import ResultStore, finish_store
 from geoseg.verbs.options import RunOptions
 from geoseg.verbs.outputs import Outputs, choose_outputs, prepare_outputs
@@ -120,9 +121,7 @@ def predict(
 
 def _inspect_reference(reference: str | os.PathLike[str], ready: Prepared) -> LabelInfo:
     """The reference on the output's grid; looked at before the run, so that a wrong one costs nothing."""
-    return inspect_labels(
-        locate(reference), legend=ready.plan.legend, onto=ready.plan.geobox, native=ready.info.native
-    )
+    return inspect_labels(locate(reference), legend=ready.plan.legend, onto=ready.plan.geobox, native=ready.info.native)
 
 
 def _provenance(ready: Prepared) -> dict[str, Any]:
@@ -139,8 +138,6 @@ def _is_mine(files: Outputs, plan: Plan) -> bool:
     """True if an existing COG is this very run's own: the run was stopped between two renames."""
     if files.cog is None or not files.cog.exists():
         return False
-    from geoseg.raster.cog import read_tags
-
     return read_tags(files.cog).get("GEOSEG_PLAN_DIGEST") == plan.digest
 
 

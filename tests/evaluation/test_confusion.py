@@ -100,7 +100,8 @@ def test_shapes_that_differ_are_refused() -> None:
         pair_counts(np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.uint8))
 
 
-def test_a_failure_in_one_window_ends_the_comparison_soon() -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_failure_in_one_window_ends_the_comparison_soon(threads: int) -> None:
     seen: list[Window] = []
 
     def read(window: Window) -> np.ndarray:
@@ -111,6 +112,11 @@ def test_a_failure_in_one_window_ends_the_comparison_soon() -> None:
 
     with pytest.raises(OSError, match="gone"):
         evaluate_windows(
-            read, lambda w: np.zeros(w.shape, np.uint8), (1000, 1000), legend=Legend.numbered(2), window=10, threads=1
+            read,
+            lambda w: np.zeros(w.shape, np.uint8),
+            (1000, 1000),
+            legend=Legend.numbered(2),
+            window=10,
+            threads=threads,
         )
-    assert len(seen) == 3
+    assert len(seen) < 5000  # of 10,000

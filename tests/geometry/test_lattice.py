@@ -60,9 +60,7 @@ def test_reaching_is_every_patch_with_a_say_and_no_other(axis: Axis, stitch: str
     first = data.draw(st.integers(0, axis.count - 1))
     last = data.draw(st.integers(first, axis.count - 1))
     start, stop = axis.cell(first)[0], axis.cell(last)[1]
-    expected = [
-        i for i in range(axis.count) if axis.span(i, stitch)[0] < stop and axis.span(i, stitch)[1] > start
-    ]
+    expected = [i for i in range(axis.count) if axis.span(i, stitch)[0] < stop and axis.span(i, stitch)[1] > start]
     assert list(axis.reaching(start, stop, stitch)) == expected
 
 

@@ -100,6 +100,15 @@ def test_overlap_is_seen_from_the_smaller_grid_too() -> None:
     assert not overlaps(SOURCE, away)
 
 
+def test_what_cannot_be_projected_lies_nowhere() -> None:
+    past_the_pole = GeoBox(shape=(4, 4), transform=(1.0, 0.0, 0.0, 0.0, -1.0, 93.0), crs=DEGREES)
+    world = GeoBox(shape=(400, 400), transform=(100_000.0, 0.0, -2e7, 0.0, -100_000.0, 2e7), crs=MERCATOR)
+    rows, cols = nearest_pixels(Window.whole((4, 4)), target=past_the_pole, source=world)
+    assert (rows[:3] == -1).all()
+    assert (cols[:3] == -1).all()
+    assert (cols[3] >= 200).all()
+
+
 def test_grids_without_a_transform_are_refused() -> None:
     points = (GroundControlPoint(row=0, col=0, x=1, y=1),)
     with pytest.raises(GridError, match="gdalwarp"):

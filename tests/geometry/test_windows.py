@@ -19,9 +19,7 @@ windows = st.builds(
 
 
 def _pixels(window: Window) -> set[tuple[int, int]]:
-    return {
-        (r, c) for r in range(window.row_off, window.row_stop) for c in range(window.col_off, window.col_stop)
-    }
+    return {(r, c) for r in range(window.row_off, window.row_stop) for c in range(window.col_off, window.col_stop)}
 
 
 @given(windows, windows)

@@ -80,7 +80,9 @@ def test_law_1_constant(height: int, width: int, stitch: str, patch: int, halo: 
     options = {"patch_size": patch, "overlap": 2 * halo, "stitch": stitch, "batch_size": 3, "exact": True}
     assert (predict_pixels(pixels, predictor, **options) == 2).all()
     logits = predict_pixels(pixels, predictor, return_logits=True, **options)
-    np.testing.assert_allclose(logits, np.broadcast_to(np.array(network.values)[:, None, None], logits.shape), atol=1e-5)
+    np.testing.assert_allclose(
+        logits, np.broadcast_to(np.array(network.values)[:, None, None], logits.shape), atol=1e-5
+    )
 
 
 @settings(max_examples=40, deadline=None)

@@ -8,13 +8,13 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import rasterio
-from rio_cogeo import cog_validate
+from rio_cogeo.cogeo import cog_validate
 
 from geoseg.errors import OutputError, OutputExistsError
 from geoseg.geometry.geobox import GeoBox, GroundControlPoint
@@ -26,7 +26,7 @@ from geoseg.raster.zarr_store import ResultStore, StoreSpec, create_store
 
 UTM33 = rasterio.CRS.from_epsg(32633).to_wkt()
 UTM = GeoBox(shape=(1100, 900), transform=(0.5, 0.0, 500000.0, 0.0, -0.5, 4000000.0), crs=UTM33)
-ROTATED = replace(UTM, transform=(0.4, 0.3, 500000.0, 0.3, -0.4, 4000000.0))
+ROTATED = replace(UTM, transform=(0.4, 0.3, 500000.0, 0.2, -0.5, 4000000.0))
 TIED = GeoBox(
     shape=UTM.shape,
     crs=rasterio.CRS.from_epsg(4326).to_wkt(),
@@ -110,7 +110,7 @@ def test_overviews_are_the_stores(tmp_path: Path) -> None:
 def test_names_and_attribute_table(tmp_path: Path) -> None:
     store, _ = some_store(tmp_path / "a.zarr")
     write_cog(store, tmp_path / "a.tif", tags={})
-    band = ElementTree.parse(aux_path(tmp_path / "a.tif")).find("PAMRasterBand")
+    band = ET.parse(aux_path(tmp_path / "a.tif")).find("PAMRasterBand")
     assert band is not None
     names = [item.text or "" for item in band.iter("Category")]
     assert names == ["building", "", "Straße & <Weg>", "", "", "", "", "water"]
@@ -177,11 +177,21 @@ def test_failing_midway_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     assert target.read_bytes() == b"old"
 
 
+def test_what_a_killed_run_left_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / ".a.tif.part").mkdir()
+    (tmp_path / ".a.tif.part" / "level1.tif").write_bytes(b"II*\0torn")
+    store, classes = some_store(tmp_path / "a.zarr", replace(UTM, shape=(30, 40)))
+    write_cog(store, tmp_path / "a.tif", tags={})
+    with rasterio.open(tmp_path / "a.tif") as raster:
+        assert np.array_equal(raster.read(1), classes)
+    assert not (tmp_path / ".a.tif.part").exists()
+
+
 @pytest.mark.parametrize("where", ["file/a.tif", "missing/a.tif"])
 def test_unwritable_is_one_line(tmp_path: Path, where: str) -> None:
     (tmp_path / "file").write_text("no folder")
     store, _ = some_store(tmp_path / "a.zarr", replace(UTM, shape=(9, 9)))
-    with pytest.raises(OutputError, match="cannot write .*another folder") as caught:
+    with pytest.raises(OutputError, match=r"cannot write .*another folder") as caught:
         write_cog(store, tmp_path / where, tags={})
     assert "\n" not in str(caught.value)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.zarr", "file"]
@@ -237,7 +247,7 @@ def test_metrics_of_a_finished_cog_go_beside_it(tmp_path: Path) -> None:
     with rasterio.open(target) as raster:
         tags = raster.tags()
     assert (tags["MIOU"], tags["KAPPA"], tags["PLAN"]) == ("0.6", "<0.4 ä>", "abc")
-    aux = ElementTree.parse(aux_path(target))
+    aux = ET.parse(aux_path(target))
     assert len(list(aux.iter("Category"))) == 8
     assert [item.get("key") for item in aux.iter("MDI")] == ["KAPPA", "MIOU"]
     assert cog_validate(target, strict=True) == (True, [], [])

@@ -22,12 +22,13 @@ from geoseg.raster.geotiff import geotiff_writer
 
 UTM33 = rasterio.CRS.from_epsg(32633).to_wkt()
 UTM = GeoBox(shape=(70, 90), transform=(0.5, 0.0, 500000.0, 0.0, -0.5, 4000000.0), crs=UTM33)
-ROTATED = GeoBox(shape=(70, 90), transform=(0.4, 0.3, 500000.0, 0.3, -0.4, 4000000.0), crs=UTM33)
+ROTATED = GeoBox(shape=(70, 90), transform=(0.4, 0.3, 500000.0, 0.2, -0.5, 4000000.0), crs=UTM33)
 TIED = GeoBox(
     shape=(70, 90),
     crs=rasterio.CRS.from_epsg(4326).to_wkt(),
     gcps=tuple(
-        GroundControlPoint(row=r, col=c, x=10 + c / 1000, y=50 - r / 1000) for r, c in ((0, 0), (0, 90), (70, 0), (70, 90))
+        GroundControlPoint(row=r, col=c, x=10 + c / 1000, y=50 - r / 1000)
+        for r, c in ((0, 0), (0, 90), (70, 0), (70, 90))
     ),
 )
 NOWHERE = GeoBox(shape=(70, 90))
@@ -84,7 +85,13 @@ def test_types_and_compressions(tmp_path: Path, dtype: str, compress: str) -> No
 
 def test_colours_and_unwritten_windows(tmp_path: Path) -> None:
     with geotiff_writer(
-        tmp_path / "a.tif", geobox=UTM, bands=1, dtype="uint8", nodata=255, colors={0: (1, 2, 3), 255: (0, 0, 0)}, block=64
+        tmp_path / "a.tif",
+        geobox=UTM,
+        bands=1,
+        dtype="uint8",
+        nodata=255,
+        colors={0: (1, 2, 3), 255: (0, 0, 0)},
+        block=64,
     ) as put:
         put(np.zeros((1, 64, 64), np.uint8), Window(row_off=0, col_off=0, height=64, width=64))
     with rasterio.open(tmp_path / "a.tif") as raster:
@@ -133,7 +140,7 @@ def test_a_torn_part_of_an_earlier_run_is_no_obstacle(tmp_path: Path) -> None:
 @pytest.mark.parametrize("where", ["file/a.tif", "missing/a.tif"])
 def test_unwritable_is_one_line(tmp_path: Path, where: str) -> None:
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(OutputError, match="cannot write .*another folder") as caught:
+    with pytest.raises(OutputError, match=r"cannot write .*another folder") as caught:
         write(tmp_path / where, UTM, np.zeros((1, 70, 90), np.uint8))
     assert "\n" not in str(caught.value)
     assert [p.name for p in tmp_path.iterdir()] == ["file"]

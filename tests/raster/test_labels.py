@@ -18,7 +18,8 @@ from geoseg.errors import GridError, LegendError, SceneError, SceneReadError
 from geoseg.geometry.geobox import GeoBox
 from geoseg.geometry.windows import Window, split
 from geoseg.legend import Legend
-from geoseg.raster.labels import LabelInfo, inspect_labels, read_labels
+from geoseg.raster import label_reading
+from geoseg.raster.labels import LabelInfo, LabelRecipe, inspect_labels, read_labels
 
 LEGEND = Legend.from_json(
     [
@@ -155,6 +156,16 @@ def test_colours(tmp_path: Path, suffix: str) -> None:
     np.testing.assert_array_equal(whole(info), np.where(alpha, ids, 255))
 
 
+def test_nodata_counts_beside_alpha(tmp_path: Path) -> None:
+    """And black, nodata here, is a colour of the legend."""
+    ids = truth()
+    alpha = np.where(np.arange(ids.size).reshape(SHAPE) % 3, 255, 0).astype(np.uint8)
+    uri = write(tmp_path / "a.tif", np.concatenate([as_colors(ids), alpha[None]]), nodata=0)
+    np.testing.assert_array_equal(
+        whole(inspect_labels(uri, legend=LEGEND)), np.where((alpha > 0) & (ids != 7), ids, 255)
+    )
+
+
 def test_colours_in_another_order_of_bands(tmp_path: Path) -> None:
     uri = write(tmp_path / "bgr.tif", as_colors(truth())[::-1].copy(), photometric="RGB")
     with rasterio.open(uri, "r+") as dataset:
@@ -198,6 +209,15 @@ def test_palettes(tmp_path: Path, suffix: str) -> None:
     wanted = ids.copy()
     wanted[0, :2] = 255
     np.testing.assert_array_equal(whole(info), wanted)
+
+
+def test_colours_decide_where_numbers_would_do_as_well(tmp_path: Path) -> None:
+    legend = Legend.from_json([{"id": i, "name": c.name, "color": c.color} for i, c in enumerate(LEGEND)])
+    ids = np.random.default_rng(0).integers(0, 4, SHAPE, np.uint8)
+    turned = {3 - c.id: c.color for c in legend}
+    info = inspect_labels(write(tmp_path / "a.png", 3 - ids, colormap=turned), legend=legend)
+    assert info.recipe.encoding == "palette"
+    np.testing.assert_array_equal(whole(info), ids)
 
 
 def test_only_0_and_255_is_remarked_on(tmp_path: Path) -> None:
@@ -249,8 +269,8 @@ def test_a_window_is_a_part_of_the_whole(
 
 def test_a_replaced_png_is_read_anew(tmp_path: Path) -> None:
     for seed in (1, 2):
-        uri = write(tmp_path / "a.png", truth((40, 56 + seed), seed=seed))
-        np.testing.assert_array_equal(whole(inspect_labels(uri, legend=LEGEND)), truth((40, 56 + seed), seed=seed))
+        uri = write(tmp_path / "a.png", truth(seed=seed))
+        np.testing.assert_array_equal(whole(inspect_labels(uri, legend=LEGEND)), truth(seed=seed))
 
 
 PLACED = GeoBox(shape=(300, 420), transform=(0.7, 0.0, 330_000.1, 0.0, -0.7, 2_790_000.3), crs=UTM40)
@@ -295,9 +315,17 @@ def test_on_another_grid_a_whole_read_is_the_windows(tmp_path: Path, name: str, 
 def test_many_source_pixels_under_one_are_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     uri = write(tmp_path / "a.tif", truth(PLACED.shape), transform=PLACED.transform, crs=UTM40)
     info = inspect_labels(uri, legend=LEGEND, onto=PLACED.resampled(ratio_x=9.3, ratio_y=7.1))
-    wanted = whole(info)
-    monkeypatch.setattr("geoseg.raster.label_reading._MAX_SOURCE_PIXELS", 500)
+    wanted, sizes = whole(info), []
+    read = label_reading._read_ids
+
+    def watched(recipe: LabelRecipe, window: Window) -> np.ndarray:
+        sizes.append(window.pixels)
+        return read(recipe, window)
+
+    monkeypatch.setattr(label_reading, "_MAX_SOURCE_PIXELS", 500)
+    monkeypatch.setattr(label_reading, "_read_ids", watched)
     np.testing.assert_array_equal(whole(info), wanted)
+    assert max(sizes) <= 500
 
 
 def test_grids_that_are_the_same_are_not_resampled(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def path(tmp_path_factory: pytest.TempPathFactory, pixels: npt.NDArray[np.uint8]
     """Four bands with a file of valid pixels beside them."""
     path = tmp_path_factory.mktemp("scenes") / "scene.tif"
     profile: dict[str, Any] = {"tiled": True, "blockxsize": 32, "blockysize": 16, "compress": "deflate"}
+    profile["photometric"] = "minisblack"  # else GDAL takes four bands of uint8 for RGB and alpha
     with rasterio.open(
         path, "w", driver="GTiff", count=4, height=SHAPE[0], width=SHAPE[1], dtype="uint8", crs="EPSG:32633",
         transform=Affine(0.5, 0, 5e5, 0, -0.5, 4e6), **profile,

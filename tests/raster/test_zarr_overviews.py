@@ -53,7 +53,14 @@ def test_strips_do_not_show() -> None:
 
 @pytest.mark.parametrize(
     ("shape", "expected"),
-    [((1, 1), ()), ((512, 512), ()), ((513, 10), (2,)), ((10, 1024), (2,)), ((1025, 9), (2, 4)), ((10000, 1), (2, 4, 8, 16, 32))],
+    [
+        ((1, 1), ()),
+        ((512, 512), ()),
+        ((513, 10), (2,)),
+        ((10, 1024), (2,)),
+        ((1025, 9), (2, 4)),
+        ((10000, 1), (2, 4, 8, 16, 32)),
+    ],
 )
 def test_levels_end_when_both_sides_are_small(shape: tuple[int, int], expected: tuple[int, ...]) -> None:
     assert factors(shape) == expected

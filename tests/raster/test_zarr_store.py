@@ -23,13 +23,14 @@ from geoseg.errors import OutputError, OutputExistsError, SceneReadError
 from geoseg.geometry.geobox import GeoBox, GroundControlPoint
 from geoseg.geometry.windows import Window, split
 from geoseg.legend import Legend
+from geoseg.raster.atomic import put_in_place
 from geoseg.raster.georeference import native_geobox
 from geoseg.raster.zarr_store import ResultStore, StoreSpec, create_store, finish_store, open_store
 
 UTM33 = rasterio.CRS.from_epsg(32633).to_wkt()
 WGS84 = rasterio.CRS.from_epsg(4326).to_wkt()
 UTM = GeoBox(shape=(150, 170), transform=(0.5, 0.0, 500000.0, 0.0, -0.5, 4000000.0), crs=UTM33)
-ROTATED = replace(UTM, transform=(0.4, 0.3, 500000.0, 0.3, -0.4, 4000000.0))
+ROTATED = replace(UTM, transform=(0.4, 0.3, 500000.0, 0.2, -0.5, 4000000.0))
 DEGREES = GeoBox(shape=(150, 170), transform=(1e-5, 0.0, 10.0, 0.0, -1e-5, 50.0), crs=WGS84)
 SPEC = StoreSpec(geobox=UTM, core=(64, 96), chunk=(32, 48), legend=Legend.numbered(4))
 
@@ -317,6 +318,14 @@ def test_finish_replaces_only_when_told(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["a.zarr"]
 
 
+def test_a_refused_rename_leaves_the_old_one(tmp_path: Path) -> None:
+    old = finished(tmp_path / "a.zarr", SPEC)
+    with pytest.raises(OutputError, match="No such file"):
+        put_in_place(tmp_path / "missing", tmp_path / "a.zarr")
+    assert np.array_equal(open_store(tmp_path / "a.zarr").read_classes(Window.whole(UTM.shape)), old)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.zarr"]
+
+
 def test_what_is_no_store_is_said_so(tmp_path: Path) -> None:
     half = create_store(tmp_path / "half.zarr", SPEC).path
     attributes: dict[str, Any] = zarr.open_group(half, mode="r").attrs.asdict()
@@ -331,7 +340,7 @@ def test_what_is_no_store_is_said_so(tmp_path: Path) -> None:
 
 def test_unwritable_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(OutputError, match="cannot write .*another folder"):
+    with pytest.raises(OutputError, match=r"cannot write .*another folder"):
         create_store(tmp_path / "file" / "a.zarr", SPEC)
 
 
@@ -370,6 +379,10 @@ for write in (
 
 def test_full_disk_is_one_line_and_old_tiles_stay(tmp_path: Path) -> None:
     child = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, str(tmp_path / "a.zarr")], capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-c", FULL_DISK, str(tmp_path / "a.zarr")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     assert child.returncode == 0, child.stderr

@@ -152,6 +152,16 @@ def test_a_map_without_a_legend(tmp_path: Path) -> None:
         evaluate(nothing, nothing)
 
 
+def test_a_palette_without_a_legend_is_read_by_its_numbers(tmp_path: Path) -> None:
+    prediction, truth = class_map(1), class_map(2)
+    legend = Legend.numbered(5)
+    path = write_tif(tmp_path / "map.tif", prediction)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.write_colormap(1, {c.id: c.color for c in legend})
+    result = evaluate(path, write_tif(tmp_path / "truth.tif", truth), write=False)
+    assert result.metrics["confusion"] == expected(truth, prediction)
+
+
 def test_a_legend_from_a_file(tmp_path: Path) -> None:
     path = write_tif(tmp_path / "map.tif", class_map(1))
     truth = write_tif(tmp_path / "truth.tif", class_map(2))

@@ -28,9 +28,11 @@ def test_scene_and_truth_are_the_world(tmp_path: Path, monkeypatch: pytest.Monke
         np.testing.assert_array_equal(scene.read(), pixels)
         assert scene.crs.to_epsg() == 32640
         assert scene.res == (1.0, 1.0)
-        assert scene.is_tiled
+        assert scene.block_shapes[0] == (512, 512)
         assert [i.name for i in scene.colorinterp] == ["red", "green", "blue"]
         bounds = scene.bounds
+        assert (bounds.left, bounds.top) == verb.ORIGIN
+        assert bounds.bottom == bounds.top - 530
     with rasterio.open(tmp_path / "t.tif") as classes:
         np.testing.assert_array_equal(classes.read(1), truth)
         assert classes.nodata == 255
