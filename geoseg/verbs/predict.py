@@ -100,6 +100,7 @@ def predict(
     truth = None if reference is None else _inspect_reference(reference, ready)
     if continued:
         prepare_outputs(files, scene=name, overwrite=asked.overwrite, mine=_is_mine(files, ready.plan))
+    ready.model.predictor(ready.plan.device)  # a network that cannot be loaded is found before anything is written
     store = open_part(ready.plan, files.part, restart=asked.restart, attributes=_provenance(ready))
     if on_plan is not None:
         on_plan(ready.plan)
