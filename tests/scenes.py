@@ -13,7 +13,9 @@ from rasterio.transform import Affine
 UTM = Affine(2.0, 0.0, 500_000.0, 0.0, -2.0, 4_000_000.0)
 
 
-def write_scene(path: Path, pixels: npt.NDArray[Any], *, valid: npt.NDArray[np.bool_] | None = None, **profile: Any) -> Path:
+def write_scene(
+    path: Path, pixels: npt.NDArray[Any], *, valid: npt.NDArray[np.bool_] | None = None, **profile: Any
+) -> Path:
     """A GeoTIFF of pixels (C, H, W), in UTM zone 33N at 2 m unless said otherwise."""
     bands, height, width = pixels.shape
     settings = {"crs": "EPSG:32633", "transform": UTM, "tiled": True, "blockxsize": 64, "blockysize": 64, **profile}

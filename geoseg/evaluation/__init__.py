@@ -1,0 +1,1 @@
+"""Confusion counts and the metrics that follow from them."""

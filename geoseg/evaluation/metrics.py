@@ -102,8 +102,9 @@ def table_rows(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """What ``summarise`` gave as rows of text for a table: a heading, the classes, the means."""
     names = ("iou", "f1", "precision", "recall")
     rows: list[tuple[str, ...]] = [("class", "IoU", "F1", "precision", "recall", "truth pixels")]
-    for c in metrics["classes"]:
-        rows.append((str(c["name"]), *(_text(c[name]) for name in names), f"{c['truth_pixels']:,}"))
+    rows.extend(
+        (str(c["name"]), *(_text(c[name]) for name in names), f"{c['truth_pixels']:,}") for c in metrics["classes"]
+    )
     means = {"mIoU": "miou", "overall accuracy": "overall_accuracy", "kappa": "kappa"}
     means["class-mean accuracy"] = "mean_class_accuracy"
     rows.extend((title, _text(metrics[key]), "", "", "", "") for title, key in means.items())

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -122,7 +123,8 @@ def save_bundle(
         save_file(tensors, part, metadata={CARD_KEY: json.dumps(card.to_json())})
         part.replace(target)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder itself may be what is wrong
+            part.unlink(missing_ok=True)
         raise OutputError(f"cannot write the bundle {target}: {error.strerror or error}") from error
     return open_bundle(target)
 

@@ -36,7 +36,8 @@ READ_FAILURES = (RasterioError, CPLE_BaseError, OSError, MemoryError)
 """What rasterio raises when a file is at fault. Some getters raise GDAL's own errors, which are no RasterioError."""
 
 # A URL's folder is not listed (a listing of a bucket can take minutes), yet its `.msk` and `.aux.xml` are asked for
-# by name: EMPTY_DIR would save those requests and lose the scene's mask.
+# by name: EMPTY_DIR would save those requests and lose what `.aux.xml` says. The time-outs matter to every thread:
+# rasterio holds the interpreter's lock while GDAL opens.
 _URL_OPTIONS = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
     "GDAL_HTTP_CONNECTTIMEOUT": "10",
@@ -64,6 +65,9 @@ class _Cache:
 
 
 _handles = _Handles()
+
+# `catch_warnings` swaps filters that all threads share; two at once could leave the wrong ones behind.
+_warning_filters = threading.Lock()
 
 
 @contextmanager
@@ -151,7 +155,7 @@ def reason(error: BaseException) -> str:
 
 def _open(uri: str) -> DatasetReader:
     options = _URL_OPTIONS if is_url(uri) else {}
-    with raster_environment(), rasterio.Env(**options), warnings.catch_warnings():
+    with raster_environment(), rasterio.Env(**options), _warning_filters, warnings.catch_warnings():
         # A scene without georeferencing is fine; the inspection notes it.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:

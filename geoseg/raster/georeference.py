@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
-
 from rasterio.crs import CRS
 from rasterio.enums import WktVersion
-from rasterio.errors import CRSError, NotGeoreferencedWarning
+from rasterio.errors import CRSError
 from rasterio.io import DatasetReader
 
 from geoseg.geometry.geobox import GeoBox, GroundControlPoint
@@ -14,10 +12,8 @@ from geoseg.geometry.geobox import GeoBox, GroundControlPoint
 
 def native_geobox(dataset: DatasetReader) -> GeoBox:
     """The grid of an open dataset; whatever of its place cannot be read or written as WKT is left out."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        points, points_crs = dataset.gcps
-        transform = dataset.transform
+    points, points_crs = dataset.gcps
+    transform = dataset.transform
     rpcs = dataset.rpcs
     return GeoBox(
         shape=(dataset.height, dataset.width),

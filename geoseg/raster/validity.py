@@ -47,10 +47,14 @@ class ValidityRule:
 
 def colours(dataset: DatasetReader) -> tuple[ColorInterp, ...] | None:
     """What each band is for; None where the header is too damaged to say."""
-    try:
-        return tuple(dataset.colorinterp)
-    except (ValueError, *READ_FAILURES):
-        return None
+    # Twice, because the getter also raises what an earlier call left behind as GDAL's last error (some damaged files
+    # do that), and clears it by raising: only a second failure is its own.
+    for _ in range(2):
+        try:
+            return tuple(dataset.colorinterp)
+        except (ValueError, *READ_FAILURES):
+            continue
+    return None
 
 
 def validity_rule(dataset: DatasetReader, *, bidx: tuple[int, ...], override: float | None) -> ValidityRule:

@@ -203,7 +203,9 @@ class _Run:
 
 def _find_checkpoint(config: TrainConfig, *, restart: bool) -> Checkpoint | None:
     path = config.work / NAME
-    if restart or not path.exists():
+    if restart:
+        path.unlink(missing_ok=True)  # or a run killed before its first checkpoint would go on from this one
+    if not path.exists():
         return None
     found = load_checkpoint(path)
     refuse_other_config(found.config, to_json(config), path=path)

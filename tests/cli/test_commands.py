@@ -72,7 +72,9 @@ def test_a_dry_run_is_the_plan(scene: Path, tiny_bundle: Path) -> None:
 def test_several_scenes_are_several_runs_and_a_broken_one_stops_no_other(tmp_path: Path, tiny_bundle: Path) -> None:
     good = [write_scene(tmp_path / f"{n}.tif", random_pixels((60, 60), seed=n)) for n in (1, 2)]
     (tmp_path / "bad.tif").write_bytes(b"no raster")
-    result = geoseg("predict", good[0], tmp_path / "bad.tif", good[1], "-m", tiny_bundle, "-o", tmp_path / "maps", "--json")
+    result = geoseg(
+        "predict", good[0], tmp_path / "bad.tif", good[1], "-m", tiny_bundle, "-o", tmp_path / "maps", "--json"
+    )
     assert result.return_value == 1
     runs = json.loads(result.stdout)["runs"]
     assert ["error" in run for run in runs] == [False, True, False]
@@ -137,7 +139,9 @@ def test_a_missing_scene_and_an_output_below_a_file(scene: Path, tiny_bundle: Pa
     assert "is the scene itself" in failure("predict", scene, "-m", tiny_bundle, "-o", scene, "--overwrite")
 
 
-def test_a_truth_of_another_size_is_refused_before_anything_runs(scene: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+def test_a_truth_of_another_size_is_refused_before_anything_runs(
+    scene: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
     with rasterio.open(tmp_path / "t.png", "w", driver="PNG", count=1, height=50, width=60, dtype="uint8") as target:
         target.write(np.zeros((1, 50, 60), np.uint8))
     line = failure("predict", scene, "-m", tiny_bundle, "--reference", tmp_path / "t.png")

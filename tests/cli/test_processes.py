@@ -18,7 +18,13 @@ COMMAND = [sys.executable, "-c", "from geoseg.cli import main; main()"]
 HEAVY = {"torch", "dask", "distributed", "rasterio", "zarr", "numpy"}
 
 
-@pytest.mark.parametrize("code", ["import geoseg", "import sys; sys.argv[1:] = ['--help']; from geoseg.cli.main import cli; cli(standalone_mode=False)"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import geoseg",
+        "import sys; sys.argv[1:] = ['--help']; from geoseg.cli.main import cli; cli(standalone_mode=False)",
+    ],
+)
 def test_importing_and_asking_for_help_load_nothing_heavy(code: str) -> None:
     script = f"{code}\nimport sys\nprint(sorted({HEAVY} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -111,12 +111,13 @@ class _Counter:
 @pytest.fixture
 def counting(monkeypatch: pytest.MonkeyPatch) -> Callable[[_Counter], _Counter]:
     """Puts a counter between the pipeline and the work."""
-
     plain = pipeline.run_tiles
 
     def put(counter: _Counter) -> _Counter:
         monkeypatch.setattr(
-            pipeline, "run_tiles", lambda task, tiles, *, scheduler, work: plain(task, tiles, scheduler="sync", work=counter)
+            pipeline,
+            "run_tiles",
+            lambda task, tiles, *, scheduler, work: plain(task, tiles, scheduler="sync", work=counter),
         )
         return counter
 
@@ -171,9 +172,7 @@ ROTATED = Affine(1.9, 0.4, 500_000.0, 0.3, -2.1, 4_000_000.0)
 
 
 @pytest.mark.parametrize("transform", [UTM, ROTATED])
-def test_law_8_crs_and_transform_arrive_in_every_output(
-    tmp_path: Path, network: nn.Module, transform: Affine
-) -> None:
+def test_law_8_crs_and_transform_arrive_in_every_output(tmp_path: Path, network: nn.Module, transform: Affine) -> None:
     scene = write_scene(tmp_path / "scene.tif", random_pixels((130, 90)), transform=transform)
     outputs = [tmp_path / "out.tif", tmp_path / "out.zarr"]
     geoseg.predict(scene, outputs=outputs, model=network, **SMALL)

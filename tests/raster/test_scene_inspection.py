@@ -24,6 +24,9 @@ from geoseg.geometry.geobox import IDENTITY, GeoBox
 from geoseg.geometry.windows import Window
 from geoseg.raster.scene import SceneRecipe, inspect_scene, read_window
 
+# rasterio warns when the tests themselves write scenes without georeferencing.
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+
 METRES = Affine(0.5, 0, 5e5, 0, -0.5, 4e6)
 
 
@@ -82,7 +85,9 @@ def test_bands(
     info = inspect_scene(path, bands=bands, bidx=bidx)
     assert info.recipe.bidx == chosen
     assert info.count == count
-    assert [line for line in info.notes if "bands" in line] == ([] if note is None else [f"{note}; --bidx chooses others"])
+    assert [line for line in info.notes if "bands" in line] == (
+        [] if note is None else [f"{note}; --bidx chooses others"]
+    )
     np.testing.assert_array_equal(read(info.recipe, info.geobox.shape)[0], pixels[[b - 1 for b in chosen]])
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import shutil
+import subprocess
+import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ from geoseg.raster import datasets, reading
 from geoseg.raster.datasets import close_datasets, open_dataset, raster_environment
 from geoseg.raster.scene import SceneInfo, SceneRecipe, inspect_scene, read_window
 
+# rasterio warns when the tests themselves write scenes without georeferencing.
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+
 SHAPE = (70, 90)
 
 
@@ -41,8 +45,16 @@ def path(tmp_path_factory: pytest.TempPathFactory, pixels: npt.NDArray[np.uint8]
     profile: dict[str, Any] = {"tiled": True, "blockxsize": 32, "blockysize": 16, "compress": "deflate"}
     profile["photometric"] = "minisblack"  # else GDAL takes four bands of uint8 for RGB and alpha
     with rasterio.open(
-        path, "w", driver="GTiff", count=4, height=SHAPE[0], width=SHAPE[1], dtype="uint8", crs="EPSG:32633",
-        transform=Affine(0.5, 0, 5e5, 0, -0.5, 4e6), **profile,
+        path,
+        "w",
+        driver="GTiff",
+        count=4,
+        height=SHAPE[0],
+        width=SHAPE[1],
+        dtype="uint8",
+        crs="EPSG:32633",
+        transform=Affine(0.5, 0, 5e5, 0, -0.5, 4e6),
+        **profile,
     ) as target:
         target.write(pixels)
         target.write_mask(pixels[0] > 60)
@@ -177,10 +189,12 @@ class TestFailures:
     def test_the_window_and_the_file_are_named(self, cut_short: SceneInfo) -> None:
         good = Window(row_off=0, col_off=0, height=16, width=32)
         read_window(cut_short.recipe, good)
+        handle = open_dataset(cut_short.recipe.uri)
         with pytest.raises(SceneReadError, match=r"cut\.tif: reading rows 60-70, columns 70-90 failed: \S+") as caught:
             read_window(cut_short.recipe, Window(row_off=60, col_off=70, height=10, width=20))
         assert "\n" not in str(caught.value)
         assert "previous exception" not in str(caught.value)
+        assert handle.closed  # the next attempt opens the file anew
         read_window(cut_short.recipe, good)  # what is whole can still be read
 
     def test_a_scene_that_vanished_is_said_to_be_missing(self, path: Path, tmp_path: Path) -> None:
@@ -210,7 +224,7 @@ class TestEnvironment:
         with raster_environment(datasets.DEFAULT_CACHE_MB):
             pass
 
-    def test_it_decorates(self, path: Path) -> None:
+    def test_it_decorates(self) -> None:
         @raster_environment(32)
         def size() -> int:
             return int(get_gdal_config("GDAL_CACHEMAX"))
@@ -229,55 +243,58 @@ class TestEnvironment:
             assert get_gdal_config("GDAL_NUM_THREADS") == 3
 
 
-class RangeHandler(BaseHTTPRequestHandler):
-    """Serves files of one folder by byte ranges, as an object store does."""
+# Serves a folder by byte ranges, as an object store does, and prints what it is asked for. In a process of its own:
+# rasterio holds the interpreter while GDAL opens a URL, so a thread of this one would never answer.
+SERVER = """
+import re, sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
-    folder: Path
-    asked: list[str]
-
-    def do_HEAD(self) -> None:
-        self._answer(with_body=False)
-
-    def do_GET(self) -> None:
-        self._answer(with_body=True)
-
-    def _answer(self, *, with_body: bool) -> None:
-        self.asked.append(self.path)
-        file = self.folder / self.path.lstrip("/")
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        print(self.path, flush=True)
+        file = Path(sys.argv[1]) / self.path.lstrip("/")
         if not file.is_file():
-            self.send_error(404)
-            return
+            return self.send_error(404)
         body = file.read_bytes()
-        wanted = re.match(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        wanted = re.match(r"bytes=(\\d+)-(\\d+)", self.headers.get("Range", ""))
         first, last = (int(wanted[1]), min(int(wanted[2]), len(body) - 1)) if wanted else (0, len(body) - 1)
         self.send_response(206 if wanted else 200)
         self.send_header("Accept-Ranges", "bytes")
-        self.send_header("Content-Range", f"bytes {first}-{last}/{len(body)}")
+        if wanted:
+            self.send_header("Content-Range", f"bytes {first}-{last}/{len(body)}")
         self.send_header("Content-Length", str(last - first + 1))
         self.end_headers()
-        if with_body:
+        if self.command == "GET":
             self.wfile.write(body[first : last + 1])
 
-    def log_message(self, *_: Any) -> None:
-        """Keep the test's output clean."""
+    do_HEAD = do_GET
+
+    def log_message(self, *_):
+        pass
+
+server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_address[1], flush=True)
+server.serve_forever()
+"""
 
 
 class TestUrls:
     @pytest.fixture
-    def served(self, path: Path) -> Iterator[tuple[str, list[str]]]:
-        asked: list[str] = []
-        handler = type("Handler", (RangeHandler,), {"folder": path.parent, "asked": asked})
-        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}", asked
-        close_datasets()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    def server(self, path: Path) -> Iterator[subprocess.Popen[str]]:
+        command = [sys.executable, "-c", SERVER, str(path.parent)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            yield process
+            close_datasets()
+            process.kill()
 
-    def test_a_url_reads_like_the_file(self, served: tuple[str, list[str]], path: Path) -> None:
-        address, asked = served
+    @pytest.fixture
+    def address(self, server: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch) -> str:
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        assert server.stdout is not None
+        return f"http://127.0.0.1:{server.stdout.readline().strip()}"
+
+    def test_a_url_reads_like_the_file(self, server: subprocess.Popen[str], address: str, path: Path) -> None:
         info, local = inspect_scene(f"{address}/scene.tif"), inspect_scene(path)
         assert info.valid_from == local.valid_from == "mask"  # which lies in a file of its own
         assert info.geobox == local.geobox
@@ -285,11 +302,28 @@ class TestUrls:
             read_window(info.recipe, Window.whole(SHAPE)), read_window(local.recipe, Window.whole(SHAPE)), strict=True
         ):
             np.testing.assert_array_equal(one, other)
+        described = Path(shutil.copy(path, path.with_name("described.tif")))
+        described.with_name("described.tif.aux.xml").write_text(
+            '<PAMDataset><PAMRasterBand band="1"><NoDataValue>7</NoDataValue></PAMRasterBand></PAMDataset>'
+        )
+        assert inspect_scene(f"{address}/described.tif").nodata == 7
+        server.kill()
+        asked = server.communicate()[0].split()
+        assert "/scene.tif" in asked
         assert "/" not in asked  # the folder is not listed
 
-    def test_a_missing_one_is_refused(self, served: tuple[str, list[str]]) -> None:
-        with pytest.raises(SceneReadError, match="cannot be opened as a raster: .*404"):
-            inspect_scene(f"{served[0]}/nowhere.tif")
+    def test_a_missing_one_is_refused(self, address: str) -> None:
+        with pytest.raises(SceneReadError, match=r"cannot be opened as a raster: .*404"):
+            inspect_scene(f"{address}/nowhere.tif")
+
+
+def test_a_scene_without_georeferencing_raises_no_warning(tmp_path: Path) -> None:
+    target = tmp_path / "plain.tif"
+    with rasterio.open(target, "w", driver="GTiff", count=1, height=2, width=3, dtype="uint8") as out:
+        out.write(np.ones((1, 2, 3), np.uint8))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_window(inspect_scene(target, gsd=1.0).recipe, Window.whole((2, 3)))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,19 @@ import pytest
 import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp
+from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 
 from geoseg.errors import GeosegError
 from geoseg.geometry.windows import Window
+from geoseg.raster import reading, scene
 from geoseg.raster.datasets import raster_environment
 from geoseg.raster.scene import inspect_scene, read_window
+
+# rasterio warns when the tests themselves write scenes without georeferencing.
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
 Array = npt.NDArray[Any]
 RGBA = [ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha]
@@ -34,7 +42,7 @@ def tiff(
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), memory.open(driver="GTiff", nodata=nodata, **shape) as target:
         target.write(stored)
         if alpha is not None:
-            target.colorinterp = RGBA[: pixels.shape[0]] + [ColorInterp.alpha]
+            target.colorinterp = [*RGBA[: pixels.shape[0]], ColorInterp.alpha]
         if inside is not None:
             target.write_mask(inside)
     return memory
@@ -88,7 +96,10 @@ def test_like_dataset_mask_on_real_files(shared_data: Path, folder: str) -> None
         except GeosegError:
             continue  # test_awkward_scenes.py says which
         pixels, valid = read_window(info.recipe, Window.whole(info.geobox.shape))
-        with raster_environment(), rasterio.open(path) as dataset:
+        with raster_environment(), ExitStack() as stack, warnings.catch_warnings():
+            warnings.simplefilter("ignore", NodataShadowWarning)
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            dataset = stack.enter_context(rasterio.open(path))
             expected = dataset.dataset_mask() != 0
             if info.dtype.startswith("float"):
                 expected &= np.isfinite(dataset.read(list(info.recipe.bidx))).all(axis=0)
@@ -156,6 +167,39 @@ def test_alpha_counts_in_files_where_gdal_does_not_flag_it(dtype: str) -> None:
     with memory:
         info = inspect_scene(memory.name, bands=4)
         assert info.valid_from == "alpha"
+        assert read_window(info.recipe, Window.whole((1, 2)))[1].tolist() == [[False, True]]
+
+
+class Colourless:
+    """A dataset whose colour interpretation fails ``times`` times, with an error that is none of rasterio's."""
+
+    def __init__(self, dataset: Any, times: int) -> None:
+        self._dataset = dataset
+        self._left = times
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._dataset, name)
+
+    @property
+    def colorinterp(self) -> Any:
+        if self._left:
+            self._left -= 1
+            raise CPLE_BaseError(1, 1, "left behind")
+        return self._dataset.colorinterp
+
+
+@pytest.mark.parametrize(("times", "chosen", "noted"), [(1, (1, 2, 3), False), (99, (1, 2, 3, 4), True)])
+def test_colours_that_cannot_be_read_are_no_end(
+    times: int, chosen: tuple[int, ...], noted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alpha = np.array([[0, 255]], np.uint8)
+    with tiff(np.full((3, 1, 2), 9, np.uint8), alpha=alpha) as memory, rasterio.open(memory.name) as dataset:
+        for room in (scene, reading):
+            monkeypatch.setattr(room, "open_dataset", lambda _: Colourless(dataset, times))
+        info = inspect_scene(memory.name)
+        assert info.recipe.bidx == chosen
+        assert any("colour interpretation cannot be read" in line for line in info.notes) == noted
+        # GDAL's flags still tell that the last band is alpha.
         assert read_window(info.recipe, Window.whole((1, 2)))[1].tolist() == [[False, True]]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -92,7 +92,7 @@ def test_metrics_go_into_the_aux_xml_of_a_cog(tmp_path: Path) -> None:
     with rasterio.open(path) as dataset:
         assert json.loads(dataset.tags()[METRICS_TAG]) == result.metrics
         assert dataset.tags()["GEOSEG_PLAN"] == "abc"
-    names = ElementTree.parse(f"{path}.aux.xml").findall(".//Category")
+    names = ET.parse(f"{path}.aux.xml").findall(".//Category")
     assert [n.text for n in names][:2] == ["land", "road"]
 
 

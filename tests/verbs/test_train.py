@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -89,9 +89,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def configure(folder: Path, *, steps: int = 6, rate: float = 0.01, decay: float = 0.5, **edits: str) -> Path:
+def configure(
+    folder: Path, *, steps: int = 6, rate: float = 0.01, decay: float = 0.5, edits: Mapping[str, str] | None = None
+) -> Path:
     text = CONFIG.format(steps=steps, rate=rate, decay=decay)
-    for old, new in edits.items():
+    for old, new in (edits or {}).items():
         assert old in text
         text = text.replace(old, new)
     path = folder / "run.toml"
@@ -192,7 +194,10 @@ def test_another_configuration_does_not_go_on(folder: Path) -> None:
     train(configure(folder, steps=2))
     with pytest.raises(ConfigError, match=r"training\.learning_rate is 0\.02, but .* was begun with 0\.01"):
         train(configure(folder, steps=2, rate=0.02))
-    assert train(configure(folder, steps=2, rate=0.02), restart=True).steps == 2
+    restarted = configure(folder, steps=2, rate=0.02)
+    with pytest.raises(Killed):
+        train(restarted, restart=True, progress=at(1, kill))
+    assert train(restarted).steps == 2  # the old run's checkpoint is gone, also after a kill before the first new one
 
 
 def test_a_loss_that_is_no_number_stops_with_the_step_named(folder: Path) -> None:
@@ -203,7 +208,7 @@ def test_a_loss_that_is_no_number_stops_with_the_step_named(folder: Path) -> Non
 
 
 def test_the_time_limit_ends_the_schedule(folder: Path) -> None:
-    path = configure(folder, steps=100_000, **{"threads = 1": "threads = 1\ntime_limit_minutes = 0.02"})
+    path = configure(folder, steps=100_000, edits={"threads = 1": "threads = 1\ntime_limit_minutes = 0.02"})
     seen: list[TrainProgress] = []
     result = train(path, progress=seen.append)
     assert 1 <= result.steps < 100_000
@@ -243,6 +248,6 @@ def test_what_cannot_be_trained_on_is_refused(
     write(folder / "void.tif", np.full((1, 130, 150), 255, np.uint8))
     write(folder / "float.tif", np.ones((3, 130, 150), np.float32))
     with pytest.raises(error, match=message) as caught:
-        train(configure(folder, **edits))
+        train(configure(folder, edits=edits))
     assert "\n" not in str(caught.value)
     assert not (folder / "out").exists()

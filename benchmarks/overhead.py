@@ -1,0 +1,81 @@
+"""End-to-end `predict` against the bare forward passes of the same patches in the same runtime.
+
+    python benchmarks/overhead.py --side 10000 --rounds 3
+
+Both are whole processes and alternate. The bare one imports torch, loads the network, and runs as many patches of the
+plan's size as the plan has, on random pixels, normalisation included; it reads, stitches and writes nothing. Printed:
+wall seconds of each, and the median of the rounds' ratios, once against the bare process and once against its forward
+passes alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import time
+
+from common import GEOSEG, WORK, machine, median, run_child, synthetic_scene, table
+
+
+def bare(plan_json: str) -> None:
+    """The bare process: prints the seconds of its forward passes."""
+    import numpy as np
+    import torch
+
+    from geoseg.models.bundle import open_bundle
+    from geoseg.models.runtime import make_predictor
+
+    plan = json.loads(plan_json)
+    torch.set_num_threads(plan["threads"])
+    predictor = make_predictor(open_bundle())
+    height, width = plan["patch_size"]
+    batch = plan["batch_size"]
+    pixels = np.random.default_rng(0).integers(0, 256, (batch, 3, height, width), dtype=np.uint8)
+    valid = np.ones((batch, height, width), bool)
+    started = time.perf_counter()
+    for _ in range(-(-plan["patches"] // batch)):
+        predictor.logits(pixels, valid)
+    print(time.perf_counter() - started)
+
+
+def main() -> None:
+    """Alternates the two and prints a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--side", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    asked = parser.parse_args()
+    scene = synthetic_scene(asked.side)
+    outputs = [WORK / "overhead.tif", WORK / "overhead.zarr"]
+    plan = run_child([*GEOSEG, "plan", str(scene), "--json"]).stdout
+    slim = json.dumps({k: json.loads(plan)[k] for k in ("threads", "patch_size", "batch_size", "patches")})
+    rows, ratios, forward_ratios = [], [], []
+    for number in range(asked.rounds):
+        for path in outputs:
+            shutil.rmtree(path, ignore_errors=True) if path.suffix == ".zarr" else path.unlink(missing_ok=True)
+        ours = run_child(
+            [*GEOSEG, "predict", str(scene), "-q", "--json", "--restart", *(f"-o{path}" for path in outputs)]
+        )
+        other = run_child([sys.executable, __file__, "bare", slim])
+        forward = float(other.stdout)
+        busy = json.loads(ours.stdout)["seconds"]
+        ratios.append(ours.seconds / other.seconds)
+        forward_ratios.append(ours.seconds / forward)
+        rows.append(
+            [number + 1, f"{ours.seconds:.1f}", f"{other.seconds:.1f}", f"{forward:.1f}", f"{ratios[-1]:.3f}",
+             f"{forward_ratios[-1]:.3f}", f"{busy['compute']:.1f}", f"{busy['finish']:.1f}",
+             f"{ours.peak_rss_bytes / 1e9:.2f}"]
+        )  # fmt: skip
+    print(f"{machine()}; {asked.side} x {asked.side} px, {json.loads(plan)['patches']} patches\n")
+    header = ["round", "predict s", "bare process s", "its forward s", "ratio", "ratio to forward", "compute busy s",
+              "finish s", "peak GB"]  # fmt: skip
+    print(table(header, rows))
+    print(f"\nmedian ratio {median(ratios):.3f}; to the forward passes alone {median(forward_ratios):.3f}")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["bare"]:
+        bare(sys.argv[2])
+    else:
+        main()
