@@ -8,11 +8,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from geoseg import errors
 from geoseg.choices import Scheduler
+from geoseg.errors import GeosegError, StoppedError
 from geoseg.inference.tilework import TileReport, TileTask, request_stop, work_tile
+
+_log = logging.getLogger(__name__)
 
 Work = Callable[[TileTask, int, int], TileReport]
 
@@ -44,7 +49,7 @@ def run_tiles(
         waiting = iter(tiles)
 
         def submit(count: int) -> list[Any]:
-            return [client.submit(work, task, r, c, pure=False) for r, c in islice(waiting, count)]
+            return [client.submit(_guarded, work, task, r, c, pure=False) for r, c in islice(waiting, count)]
 
         try:
             running = as_completed(  # type: ignore[no-untyped-call]
@@ -53,12 +58,37 @@ def run_tiles(
             for future in running:
                 report = future.result()
                 future.release()
+                if isinstance(report, _Failure):
+                    raise report.error()
                 for more in submit(1):
                     running.add(more)  # type: ignore[no-untyped-call]
                 yield report
         except BaseException:
             request_stop(task.run)  # before the cluster is closed, which waits for its threads
             raise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Failure:
+    """An error of geoseg's on its way home: Dask pickles exceptions with their causes, and GDAL's do not survive it."""
+
+    kind: str
+    message: str
+
+    def error(self) -> GeosegError:
+        found: GeosegError = getattr(errors, self.kind)(self.message)
+        return found
+
+
+def _guarded(work: Work, task: TileTask, row: int, col: int) -> TileReport | _Failure:
+    """The work of a tile; what fails on purpose comes back as a value."""
+    try:
+        return work(task, row, col)
+    except StoppedError:
+        raise
+    except GeosegError as error:
+        _log.debug("tile %d.%d failed", row, col, exc_info=True)
+        return _Failure(kind=type(error).__name__, message=str(error))
 
 
 @contextmanager

@@ -35,10 +35,10 @@ HANDLES_PER_THREAD = 8
 READ_FAILURES = (RasterioError, CPLE_BaseError, OSError, MemoryError)
 """What rasterio raises when a file is at fault. Some getters raise GDAL's own errors, which are no RasterioError."""
 
-# A URL's folder is not listed (a listing of a bucket can take minutes), yet its `.msk` and `.aux.xml` are asked for
-# by name: EMPTY_DIR would save those requests and lose what `.aux.xml` says. The time-outs matter to every thread:
-# rasterio holds the interpreter's lock while GDAL opens.
-_URL_OPTIONS = {
+# A scene's folder is not listed (a listing of a bucket can take minutes); its `.msk` and `.aux.xml` are asked for by
+# name, some of them long after the scene was opened. EMPTY_DIR would save those requests and lose what `.aux.xml`
+# says. The time-outs matter to every thread: rasterio holds the interpreter's lock while GDAL opens.
+_OPTIONS = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
     "GDAL_HTTP_CONNECTTIMEOUT": "10",
     "GDAL_HTTP_LOW_SPEED_TIME": "30",
@@ -94,7 +94,7 @@ def raster_environment(cache_mb: int | None = None) -> Iterator[None]:
     if _handles.depth:
         yield
         return
-    with rasterio.Env.from_defaults():
+    with rasterio.Env.from_defaults(**_OPTIONS):
         _handles.depth += 1
         try:
             yield
@@ -154,8 +154,7 @@ def reason(error: BaseException) -> str:
 
 
 def _open(uri: str) -> DatasetReader:
-    options = _URL_OPTIONS if is_url(uri) else {}
-    with raster_environment(), rasterio.Env(**options), _warning_filters, warnings.catch_warnings():
+    with raster_environment(), _warning_filters, warnings.catch_warnings():
         # A scene without georeferencing is fine; the inspection notes it.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:

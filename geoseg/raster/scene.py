@@ -168,6 +168,9 @@ def _choose_bands(
             return chosen, True, [*notes, f"band {chosen[0]} is a palette, read as red, green and blue"]
     if bidx is not None and bands is not None and len(chosen) != bands:
         raise SceneError(f"{uri}: --bidx names {len(chosen)} band(s), the model takes {bands}")
+    if bidx is None and bands is not None and len(chosen) < bands == count:
+        notes.append(f"all {count} bands are read as data, the one called alpha too")
+        chosen = tuple(range(1, count + 1))
     if bands is not None and len(chosen) < bands:
         alpha = count - len(chosen)
         raise SceneError(

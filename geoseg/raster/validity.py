@@ -64,6 +64,8 @@ def validity_rule(dataset: DatasetReader, *, bidx: tuple[int, ...], override: fl
     alpha = next((band for band, use in enumerate(interp, start=1) if use == ColorInterp.alpha), None)
     if alpha is None and MaskFlags.alpha in flags:
         alpha = dataset.count  # GDAL's flag means the last of two or four bands
+    if alpha in bidx:
+        alpha = None  # asked for as data: GDAL calls the fourth band of any plain four-band file alpha
     dataset_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
     if override is not None:
         nodata: tuple[float | None, ...] = (override,) * len(bidx)

@@ -230,3 +230,19 @@ def test_the_reference_is_scored_and_both_outputs_carry_the_scores(tmp_path: Pat
     with rasterio.open(outputs[0]) as cog:
         assert '"miou"' in cog.tags()["GEOSEG_METRICS"]
     assert zarr.open_group(outputs[1], mode="r").attrs["metrics"]["miou"] == pytest.approx(result.metrics["miou"])
+
+
+def test_a_scene_that_fails_midway_names_the_window_and_keeps_what_is_done(
+    tmp_path: Path, network: nn.Module
+) -> None:
+    """The real executor: GDAL's error crosses Dask and still is one line."""
+    scene = write_scene(tmp_path / "scene.tif", random_pixels((300, 300)))
+    data = bytearray(scene.read_bytes())
+    with rasterio.open(scene) as source:
+        offset = int(source.tags(1, ns="TIFF")["BLOCK_OFFSET_3_3"]) if source.tags(1, ns="TIFF") else None
+    del data[(offset or len(data) * 2 // 3) :]
+    scene.write_bytes(data)
+    with pytest.raises(SceneReadError, match=r"reading rows \d+-\d+, columns \d+-\d+ failed"):
+        geoseg.predict(scene, outputs=tmp_path / "out.tif", model=network, **SMALL)
+    assert not (tmp_path / "out.tif").exists()
+    assert list(tmp_path.glob(".out.part.zarr/classes/.geoseg-done/*"))

@@ -44,20 +44,24 @@ def path(tmp_path_factory: pytest.TempPathFactory, pixels: npt.NDArray[np.uint8]
     path = tmp_path_factory.mktemp("scenes") / "scene.tif"
     profile: dict[str, Any] = {"tiled": True, "blockxsize": 32, "blockysize": 16, "compress": "deflate"}
     profile["photometric"] = "minisblack"  # else GDAL takes four bands of uint8 for RGB and alpha
-    with rasterio.open(
-        path,
-        "w",
-        driver="GTiff",
-        count=4,
-        height=SHAPE[0],
-        width=SHAPE[1],
-        dtype="uint8",
-        crs="EPSG:32633",
-        transform=Affine(0.5, 0, 5e5, 0, -0.5, 4e6),
-        **profile,
-    ) as target:
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False),
+        rasterio.open(
+            path,
+            "w",
+            driver="GTiff",
+            count=4,
+            height=SHAPE[0],
+            width=SHAPE[1],
+            dtype="uint8",
+            crs="EPSG:32633",
+            transform=Affine(0.5, 0, 5e5, 0, -0.5, 4e6),
+            **profile,
+        ) as target,
+    ):
         target.write(pixels)
         target.write_mask(pixels[0] > 60)
+    assert path.with_name("scene.tif.msk").exists()
     return path
 
 

@@ -199,8 +199,8 @@ def test_colours_that_cannot_be_read_are_no_end(
         info = inspect_scene(memory.name)
         assert info.recipe.bidx == chosen
         assert any("colour interpretation cannot be read" in line for line in info.notes) == noted
-        # GDAL's flags still tell that the last band is alpha.
-        assert read_window(info.recipe, Window.whole((1, 2)))[1].tolist() == [[False, True]]
+        # GDAL's flags still tell that the last band is alpha; read as data, it is not.
+        assert read_window(info.recipe, Window.whole((1, 2)))[1].tolist() == [[4 in chosen, True]]
 
 
 def test_an_external_file_of_valid_pixels_counts(tmp_path: Path) -> None:
@@ -241,3 +241,15 @@ def test_bands_with_masks_of_their_own(tmp_path: Path) -> None:
         assert info.valid_from == "mask"
         _, valid = read_window(info.recipe, Window.whole(SHAPE))
         np.testing.assert_array_equal(valid, flags[[b - 1 for b in bidx]].any(axis=0))
+
+
+@pytest.mark.parametrize(("bands", "bidx"), [(4, None), (4, (1, 2, 3, 4)), (2, (4, 1))])
+def test_an_alpha_band_that_is_read_as_data_makes_nothing_invalid(bands: int, bidx: tuple[int, ...] | None) -> None:
+    """GDAL calls the fourth band of any plain four-band uint8 file alpha: near infrared, often enough."""
+    near_infrared = np.array([[0, 255]], np.uint8)
+    with tiff(np.full((3, 1, 2), 9, np.uint8), alpha=near_infrared) as memory:
+        info = inspect_scene(memory.name, bands=bands, bidx=bidx)
+        pixels, valid = read_window(info.recipe, Window.whole((1, 2)))
+    assert valid.all()
+    assert near_infrared[0].tolist() in pixels[:, 0].tolist()
+    assert any("alpha too" in note for note in info.notes) == (bidx is None)
