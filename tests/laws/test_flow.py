@@ -232,9 +232,7 @@ def test_the_reference_is_scored_and_both_outputs_carry_the_scores(tmp_path: Pat
     assert zarr.open_group(outputs[1], mode="r").attrs["metrics"]["miou"] == pytest.approx(result.metrics["miou"])
 
 
-def test_a_scene_that_fails_midway_names_the_window_and_keeps_what_is_done(
-    tmp_path: Path, network: nn.Module
-) -> None:
+def test_a_scene_that_fails_midway_names_the_window_and_keeps_what_is_done(tmp_path: Path, network: nn.Module) -> None:
     """The real executor: GDAL's error crosses Dask and still is one line."""
     scene = write_scene(tmp_path / "scene.tif", random_pixels((300, 300)))
     data = bytearray(scene.read_bytes())

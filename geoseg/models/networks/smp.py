@@ -6,6 +6,7 @@ training: nothing is downloaded (``encoder_weights`` is None whatever a card say
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +25,15 @@ def build(architecture: str, arguments: Mapping[str, Any], *, bands: int, classe
     name = known.get(architecture.lower())
     if name is None:
         raise BundleError(f"unknown architecture {architecture!r}; there are {', '.join(sorted(known.values()))}")
+    family = getattr(smp, name)
+    taken = set(inspect.signature(family).parameters)
+    unknown = sorted(set(arguments) - taken)
+    if unknown and not str(arguments.get("encoder_name", "")).startswith("tu-"):
+        # smp hands what it does not know to timm's encoders only, and drops it in silence for all others
+        raise BundleError(f"{name} cannot be built with {', '.join(unknown)}: it takes {', '.join(sorted(taken))}")
     options = {**arguments, "encoder_weights": None, "in_channels": bands, "classes": classes}
     try:
-        network: nn.Module = getattr(smp, name)(**options)
+        network: nn.Module = family(**options)
     except (TypeError, KeyError, ValueError) as error:
         raise BundleError(f"{name} cannot be built with {dict(arguments)}: {error}") from error
     return network
