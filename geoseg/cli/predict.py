@@ -134,8 +134,7 @@ def _dry_run(
     from geoseg.verbs.plan import plan as make
     from geoseg.verbs.plan import plan_rows
 
-    ignored = ("compress", "scheduler", "overwrite", "restart")
-    plans = [make(scene, model=model, **{k: v for k, v in options.items() if k not in ignored}) for scene in scenes]
+    plans = [make(scene, model=model, **options) for scene in scenes]
     if as_json:
         print_json(plans[0].to_json() if len(plans) == 1 else [made.to_json() for made in plans])
         return

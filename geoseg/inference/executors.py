@@ -56,10 +56,8 @@ def run_tiles(
                 submit(_IN_FLIGHT_PER_SLOT * slots), loop=client.loop
             )
             for future in running:
-                report = future.result()
+                report = _report_of(future.result())
                 future.release()
-                if isinstance(report, _Failure):
-                    raise report.error()
                 for more in submit(1):
                     running.add(more)  # type: ignore[no-untyped-call]
                 yield report
@@ -89,6 +87,12 @@ def _guarded(work: Work, task: TileTask, row: int, col: int) -> TileReport | _Fa
     except GeosegError as error:
         _log.debug("tile %d.%d failed", row, col, exc_info=True)
         return _Failure(kind=type(error).__name__, message=str(error))
+
+
+def _report_of(found: TileReport | _Failure) -> TileReport:
+    if isinstance(found, _Failure):
+        raise found.error()
+    return found
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from geoseg.choices import Stitch
@@ -12,6 +12,7 @@ from geoseg.geometry.tiles import TileGrid, chunk_side, make_tiles
 from geoseg.inference import machine
 from geoseg.inference.layers import Layers
 from geoseg.inference.plan import Cost, Plan
+from geoseg.models.device import pick_device
 from geoseg.models.source import ModelSource
 from geoseg.raster.datasets import DEFAULT_CACHE_MB
 from geoseg.raster.scene import SceneInfo
@@ -45,11 +46,20 @@ class PlanOptions:
     tile: int | None = None
     """Side of a tile's core, pixels; rounded to whole cells."""
     batch_size: int | None = None
-    device: str = "cpu"
-    """``cpu``, ``cuda`` or ``cuda:N``, already picked."""
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
     threads: int | None = None
-    layers: Layers = Layers()  # noqa: RUF009 - frozen value
+    """Threads of the network's arithmetic."""
+    confidence: bool = False
+    """Write the winning class's probability, percent, to the Zarr store."""
+    probabilities: bool = False
+    """Write every class's probability, percent, to the Zarr store."""
     zarr_format: int = 3
+
+    @property
+    def layers(self) -> Layers:
+        """What is wanted beside the classes."""
+        return Layers(confidence=self.confidence, probabilities=self.probabilities)
 
 
 def make_plan(info: SceneInfo, model: ModelSource, options: PlanOptions) -> Plan:
@@ -59,6 +69,7 @@ def make_plan(info: SceneInfo, model: ModelSource, options: PlanOptions) -> Plan
         PlanError: if the options cannot be met together or within the machine's memory.
     """
     _check(options)
+    options = replace(options, device=pick_device(options.device))
     notes = [*info.notes, *_dtype_notes(info, model)]
     halo = _halo(model, options, notes)
     context, lattice = _fit(info, model, options, halo=halo, notes=notes)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from geoseg.choices import COMPRESSIONS, RESOLUTIONS, SCHEDULERS, STITCHES, Compression, Resolution, Scheduler, Stitch
+from geoseg.choices import COMPRESSIONS, RESOLUTIONS, SCHEDULERS, STITCHES, Compression, Resolution, Scheduler
 from geoseg.errors import PlanError
+from geoseg.inference.planner import PlanOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
-    """Options of one run; None means ``auto``.
+class RunOptions(PlanOptions):
+    """Options of one run: those of its plan, of reading the scene and of writing; None means ``auto``.
 
     Raises:
         PlanError: if a word is not among the choices.
@@ -27,25 +28,6 @@ class RunOptions:
     """Refuse scenes of which one block decodes to more."""
     max_pixels: int | None = None
     """Refuse scenes of more pixels."""
-    stitch: Stitch = "crop"
-    patch_size: int | None = None
-    """Context, pixels; fitted to the scene unless ``exact``."""
-    exact: bool = False
-    overlap: int | None = None
-    """Overlap of neighbouring patches, pixels."""
-    tile: int | None = None
-    """Side of a tile's core, pixels."""
-    batch_size: int | None = None
-    """Patches per forward pass."""
-    device: str = "auto"
-    """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
-    threads: int | None = None
-    """Threads of the network's arithmetic."""
-    confidence: bool = False
-    """Write the winning class's probability, percent, to the Zarr store."""
-    probabilities: bool = False
-    """Write every class's probability, percent, to the Zarr store."""
-    zarr_format: int = 3
     compress: Compression = "deflate"
     scheduler: Scheduler = "threads"
     overwrite: bool = False

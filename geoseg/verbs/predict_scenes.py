@@ -46,7 +46,7 @@ class Run:
         assert self.result is not None
         result = self.result
         height, width = result.plan.geobox.shape
-        rows = [("wrote", f"{path}  ({_size(Path(path)) / 1e6:.1f} MB)") for path in result.outputs]
+        rows = [("wrote", f"{path}  ({_size(Path(path)) / 1e6:.2f} MB)") for path in result.outputs]
         seconds = result.seconds
         total = seconds["total"]
         busy = ", ".join(f"{name} {seconds[name]:.1f}" for name in ("read", "compute", "write", "finish"))

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geoseg.inference.layers import Layers
 from geoseg.inference.plan import Plan
-from geoseg.inference.planner import PlanOptions, make_plan
+from geoseg.inference.planner import make_plan
 from geoseg.models.bundle import open_bundle
-from geoseg.models.device import pick_device
 from geoseg.models.source import ModelSource, from_bundle, from_module
 from geoseg.raster.datasets import is_url
 from geoseg.raster.scene import SceneInfo, inspect_scene
@@ -56,22 +54,7 @@ def prepare(scene: str | os.PathLike[str], *, model: ModelLike, options: RunOpti
         max_block_mb=options.max_block_mb,
         max_pixels=options.max_pixels,
     )
-    plan = make_plan(
-        info,
-        source,
-        PlanOptions(
-            stitch=options.stitch,
-            patch_size=options.patch_size,
-            exact=options.exact,
-            overlap=options.overlap,
-            tile=options.tile,
-            batch_size=options.batch_size,
-            device=pick_device(options.device),
-            threads=options.threads,
-            layers=Layers(confidence=options.confidence, probabilities=options.probabilities),
-            zarr_format=options.zarr_format,
-        ),
-    )
+    plan = make_plan(info, source, options)
     return Prepared(scene=name, info=info, model=source, plan=plan)
 
 
