@@ -76,7 +76,7 @@ def make_plan(info: SceneInfo, model: ModelSource, options: PlanOptions) -> Plan
     grid = make_tiles(lattice, stitch=options.stitch, tile=_tile_side(options))
     if options.tile is not None and grid.core != (options.tile, options.tile) and grid.count > 1:
         notes.append(f"tiles of {options.tile} px rounded to whole cells: {grid.core[0]} x {grid.core[1]} px")
-    batch = options.batch_size or _batch_size(lattice, options.device)
+    batch = _batch_size(lattice, model, options, info=info)
     return Plan(
         recipe=info.recipe,
         stamp=_stamp(info.recipe.uri),
@@ -165,10 +165,26 @@ def _tile_side(options: PlanOptions) -> int:
     return options.tile or (CROP_TILE if options.stitch == "crop" else BLEND_TILE)
 
 
-def _batch_size(lattice: Lattice, device: str) -> int:
-    """Patches that together make a batch worth its while; 1 for large patches on a CPU."""
+def _batch_size(lattice: Lattice, model: ModelSource, options: PlanOptions, *, info: SceneInfo) -> int:
+    """Patches that together make a batch worth its while, within memory; 1 for large patches on a CPU.
+
+    Raises:
+        PlanError: if the batch that was asked for needs more memory than there is.
+    """
+    on_cpu = options.device == "cpu"
+    if options.batch_size is not None:
+        need = _memory(lattice, model, options, info=info, batch=options.batch_size)
+        if on_cpu and need > _budget():
+            raise PlanError(
+                f"batches of {options.batch_size} patches need about {need / 1e9:.1f} GB, this machine has"
+                f" {_budget() / 1e9:.1f} GB to give; use a smaller --batch-size"
+            )
+        return options.batch_size
     pixels = lattice.patch[0] * lattice.patch[1]
-    return max(1, min(16 if device == "cpu" else 64, _BATCH_PIXELS[device.split(":")[0]] // pixels))
+    batch = max(1, min(16 if on_cpu else 64, _BATCH_PIXELS[options.device.split(":")[0]] // pixels))
+    while on_cpu and batch > 1 and _memory(lattice, model, options, info=info, batch=batch) > _budget():
+        batch //= 2
+    return batch
 
 
 def _memory(lattice: Lattice, model: ModelSource, options: PlanOptions, *, info: SceneInfo, batch: int) -> int:

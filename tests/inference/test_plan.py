@@ -1,0 +1,96 @@
+"""Plans: made once, the same when made again, another when anything that matters is another."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import geoseg
+from geoseg.errors import PlanError
+from geoseg.inference import machine, planner
+from geoseg.inference.plan import Plan
+from tests.scenes import random_pixels, write_scene
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_scene(tmp_path_factory.mktemp("plan") / "scene.tif", random_pixels((700, 500)))
+
+
+def test_a_plan_survives_json(scene: Path, tiny_bundle: Path) -> None:
+    plan = geoseg.plan(scene, model=tiny_bundle, confidence=True)
+    again = Plan.from_json(json.loads(json.dumps(plan.to_json())))
+    assert again == plan
+    assert again.digest == plan.digest
+    assert geoseg.plan(scene, model=tiny_bundle, confidence=True).digest == plan.digest
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"stitch": "hann"},
+        {"patch_size": 96},
+        {"overlap": 64},
+        {"tile": 200},
+        {"batch_size": 3},
+        {"confidence": True},
+        {"probabilities": True},
+        {"zarr_format": 2},
+        {"bidx": (3, 2, 1)},
+        {"nodata": 7.0},
+    ],
+)
+def test_every_decision_is_in_the_digest(scene: Path, tiny_bundle: Path, options: dict[str, Any]) -> None:
+    plain, other = geoseg.plan(scene, model=tiny_bundle), geoseg.plan(scene, model=tiny_bundle, **options)
+    assert other.digest != plain.digest
+    assert other.difference(plain.to_json())
+
+
+def test_speed_and_notes_are_not_in_the_digest(scene: Path, tiny_bundle: Path) -> None:
+    plan = geoseg.plan(scene, model=tiny_bundle)
+    assert replace(plan, threads=7, slots=9, notes=("x",), cost=replace(plan.cost, seconds=1.0)).digest == plan.digest
+
+
+def test_a_changed_scene_is_another_plan(tmp_path: Path, tiny_bundle: Path) -> None:
+    path = write_scene(tmp_path / "scene.tif", random_pixels((90, 90)))
+    before = geoseg.plan(path, model=tiny_bundle)
+    write_scene(path, random_pixels((90, 90), seed=5))
+    assert geoseg.plan(path, model=tiny_bundle).digest != before.digest
+
+
+def test_a_default_context_that_memory_does_not_take_is_halved_and_said(
+    scene: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planner, "_ACTIVATION_BYTES_PER_PIXEL", 1e6)
+    monkeypatch.setattr(machine, "memory_bytes", lambda: 10 * 10**9)
+    plan = geoseg.plan(scene, model=tiny_bundle)
+    assert plan.context == 64
+    assert plan.batch_size == 1
+    assert any("64 instead of 128" in note for note in plan.notes)
+    assert plan.cost.memory_bytes <= 7 * 10**9
+    with pytest.raises(PlanError, match=r"this machine has 7\.0 GB to give; use a smaller --patch-size"):
+        geoseg.plan(scene, model=tiny_bundle, patch_size=128)
+    with pytest.raises(PlanError, match=r"use a smaller --batch-size"):
+        geoseg.plan(scene, model=tiny_bundle, batch_size=4)
+
+
+def test_an_overlap_is_rounded_up_to_what_the_network_takes(scene: Path, tiny_bundle: Path) -> None:
+    plan = geoseg.plan(scene, model=tiny_bundle, overlap=20)
+    assert plan.to_json()["overlap"] == [32, 32]
+    assert any("rounded up to 32" in note for note in plan.notes)
+
+
+def test_the_defaults_compute_little_twice() -> None:
+    """The caps hold for the default bundle: 1.35 at 4096 px, 1.20 at 10,000 px."""
+    from geoseg.geometry.lattice import make_lattice
+    from geoseg.geometry.tiles import make_tiles
+    from geoseg.models.bundle import open_bundle
+
+    card = open_bundle().card
+    for side, cap in ((4096, 1.35), (10_000, 1.20)):
+        lattice = make_lattice((side, side), context=card.context, halo=card.halo, multiple=card.multiple)
+        assert make_tiles(lattice, stitch="crop", tile=2048).computed_pixels <= cap * side * side
