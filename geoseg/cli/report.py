@@ -80,6 +80,10 @@ class _Lines:
             self._first_pixels = progress.pixels_done
             if progress.resumed_tiles:
                 say(f"continuing: {progress.resumed_tiles} of {progress.tiles} tiles are done already")
+        if progress.stage != "predicting":
+            if now - self._started > _LINE_EVERY:  # nobody waits for the stages of a small scene
+                say(progress.stage)
+            return
         if now - self._last < _LINE_EVERY and progress.tiles_done < progress.tiles:
             return
         self._last = now
@@ -112,6 +116,7 @@ def _bar() -> Iterator[TileProgress]:
             rate = (progress.pixels_done - first[0]) / max(time.monotonic() - started, 1e-9) / 1e6
             bar.update(
                 task,
+                description=progress.stage,
                 total=progress.pixels,
                 completed=progress.pixels_done,
                 tiles=f"{progress.tiles_done}/{progress.tiles}",

@@ -22,7 +22,7 @@ PLAN_ATTRIBUTE = "geoseg_plan"
 
 @dataclass(slots=True, kw_only=True)
 class Progress:
-    """How far a run is; handed to the callback after every tile."""
+    """How far a run is; handed to the callback after every tile and at every new stage."""
 
     tiles: int
     tiles_done: int = 0
@@ -35,6 +35,8 @@ class Progress:
     """Busy seconds, which overlap."""
     patches: int = 0
     """Patches computed by this run."""
+    stage: str = "predicting"
+    """What is being done; after the tiles ``scoring``, ``overviews``, ``COG``, ``preview``."""
 
     def add(self, report: TileReport) -> None:
         """Counts a tile."""

@@ -106,8 +106,17 @@ def predict(
         on_plan(ready.plan)
     progress = run_plan(ready.plan, ready.model, store, scheduler=asked.scheduler, on_progress=on_progress)
     finishing = time.perf_counter()
-    metrics = None if truth is None else _evaluate(store, truth, ready.plan)
-    _finish(store, files, ready, asked, metrics=metrics)
+
+    def enter(stage: str) -> None:
+        progress.stage = stage
+        if on_progress is not None:
+            on_progress(progress)
+
+    metrics = None
+    if truth is not None:
+        enter("scoring")
+        metrics = _evaluate(store, truth, ready.plan)
+    _finish(store, files, ready, asked, metrics=metrics, enter=enter)
     ended = time.perf_counter()
     return PredictResult(
         scene=name,
@@ -153,13 +162,21 @@ def _evaluate(store: ResultStore, truth: LabelInfo, plan: Plan) -> dict[str, Any
 
 
 def _finish(
-    store: ResultStore, files: Outputs, ready: Prepared, options: RunOptions, *, metrics: dict[str, Any] | None
+    store: ResultStore,
+    files: Outputs,
+    ready: Prepared,
+    options: RunOptions,
+    *,
+    metrics: dict[str, Any] | None,
+    enter: Callable[[str], None],
 ) -> None:
     """Everything that is derived from the whole store, each renamed into place when whole, the store last."""
     if metrics is not None:
         store.update_attributes({"metrics": metrics})
+    enter("overviews")
     store.add_overviews(threads=ready.plan.threads)
     if files.cog is not None:
+        enter("COG")
         write_cog(
             store,
             files.cog,
@@ -169,6 +186,7 @@ def _finish(
             threads=ready.plan.threads,
         )
     if files.preview is not None:
+        enter("preview")
         write_quicklook(files.preview, store=store, recipe=ready.plan.recipe)
     if files.zarr is not None:
         finish_store(store.path, files.zarr, overwrite=True)
