@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: env test test-slow lint demo clean bench
+.PHONY: env test test-slow lint demo clean
 
 env: $(VENV)/.installed
 

@@ -75,11 +75,6 @@ class Legend:
         """Class colours in the order of ``ids``."""
         return tuple(c.color for c in self.classes)
 
-    @property
-    def is_contiguous(self) -> bool:
-        """True if ids are 0..K-1, so that channel index and id are the same number."""
-        return self.ids == tuple(range(len(self.classes)))
-
     def to_json(self) -> list[dict[str, Any]]:
         """The legend as plain lists and dictionaries; ``from_json`` is the inverse."""
         return [{"id": c.id, "name": c.name, "color": list(c.color)} for c in self.classes]

@@ -51,7 +51,8 @@ def main(scenes: Path, maps: Path, model: Path | None, references: Path | None) 
             failed += 1
             table.writerow([scene.name, "failed", str(error), "", ""])
             continue
-        score = "" if result.metrics is None else f"{result.metrics['miou']:.4f}"
+        miou = (result.metrics or {}).get("miou")
+        score = "" if miou is None else f"{miou:.4f}"
         table.writerow([scene.name, "done", output, f"{result.seconds['total']:.1f}", score])
         sys.stdout.flush()
     sys.exit(1 if failed else 0)

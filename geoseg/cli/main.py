@@ -7,13 +7,12 @@ import logging
 import os
 import signal
 import sys
-import threading
-from types import FrameType
 from typing import Any
 
 import click
 
 import geoseg
+from geoseg.cli.signals import leave_on_signals
 from geoseg.errors import GeosegError, StoppedError
 
 _COMMANDS = {
@@ -59,7 +58,7 @@ def main() -> None:
     if debug:
         logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
         sys.argv = [a for a in sys.argv if a != "--debug"]
-    _stop_on_signals()
+    leave_on_signals()
     try:
         code = cli(standalone_mode=False)  # click returns the code of its own Exit
     except click.ClickException as error:
@@ -73,7 +72,7 @@ def main() -> None:
         _leave(128 + signum)
     except BrokenPipeError:
         _leave(1)
-    except (GeosegError, MemoryError) as error:
+    except Exception as error:
         if debug:
             raise
         _say(f"Error: {_one_line(error)}")
@@ -81,23 +80,13 @@ def main() -> None:
     _leave(code if isinstance(code, int) else 0)
 
 
-def _stop_on_signals() -> None:
-    """Ctrl-C and SIGTERM (which SLURM sends) raise :class:`StoppedError` in the main thread, once."""
-
-    def stop(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signal module's signature
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not break the tidying up
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise StoppedError(f"stopped by {signal.Signals(signum).name}", signum=signum)
-
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, stop)
-        signal.signal(signal.SIGTERM, stop)
-
-
 def _one_line(error: BaseException) -> str:
-    if isinstance(error, MemoryError) and not isinstance(error, GeosegError):
-        return f"out of memory ({str(error) or 'no more to be had'}): use a smaller --patch-size or --tile"
-    return " ".join(str(error).split())
+    text = " ".join(str(error).split())
+    if isinstance(error, GeosegError):
+        return text
+    if isinstance(error, MemoryError):
+        return f"out of memory ({text or 'no more to be had'}): use a smaller --patch-size or --tile"
+    return f"this should not happen, please report it ({type(error).__name__}: {text}); --debug shows where"
 
 
 def _say(line: str) -> None:

@@ -24,4 +24,4 @@ def info(bundle: str | None, *, debug: bool, as_json: bool) -> None:  # noqa: AR
     if as_json:
         print_json(found)
     else:
-        print_rows(info_rows(found))
+        print_rows(info_rows(found), result=True)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 
-class AutoInt(click.ParamType[Any]):
+class AutoInt(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click only
     """A whole number, or ``auto`` (None)."""
 
     name = "N|auto"
@@ -25,7 +25,7 @@ class AutoInt(click.ParamType[Any]):
             self.fail(f"{value!r} is neither a whole number nor 'auto'", param, ctx)
 
 
-class Bands(click.ParamType[Any]):
+class Bands(click.ParamType):  # type: ignore[type-arg]
     """Band numbers as rasterio takes them: ``3``, ``4,3,2`` or ``1..3``."""
 
     name = "BANDS"

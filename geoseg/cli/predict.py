@@ -66,7 +66,7 @@ def plan(scene: str, *, model: str | None, quiet: bool, as_json: bool, **options
     if as_json:
         print_json(made.to_json())
     else:
-        print_rows(plan_rows(made), quiet=quiet)
+        print_rows(plan_rows(made), quiet=quiet, result=True)
 
 
 @click.command(short_help="Scenes to georeferenced class maps.")
@@ -136,10 +136,11 @@ def _dry_run(
 
     plans = [make(scene, model=model, **options) for scene in scenes]
     if as_json:
-        print_json(plans[0].to_json() if len(plans) == 1 else [made.to_json() for made in plans])
+        several = {"runs": [{"scene": made.recipe.uri, "plan": made.to_json()} for made in plans]}
+        print_json(plans[0].to_json() if len(plans) == 1 else several)
         return
     for made in plans:
-        print_rows(plan_rows(made), quiet=quiet)
+        print_rows(plan_rows(made), quiet=quiet, result=True)
 
 
 def _print_plan(made: Any, *, quiet: bool) -> None:

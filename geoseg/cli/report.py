@@ -35,8 +35,10 @@ def say(text: str, *, quiet: bool = False) -> None:
         click.echo(text, err=True)
 
 
-def print_rows(rows: Sequence[Sequence[str]], *, header: bool = False, quiet: bool = False) -> None:
-    """Rows as an aligned table on stderr; figures to the right."""
+def print_rows(
+    rows: Sequence[Sequence[str]], *, header: bool = False, quiet: bool = False, result: bool = False
+) -> None:
+    """Rows as an aligned table; under a header, figures to the right. On stderr, unless it is the ``result``."""
     if quiet or not rows:
         return
     widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(max(len(row) for row in rows))]
@@ -45,9 +47,9 @@ def print_rows(rows: Sequence[Sequence[str]], *, header: bool = False, quiet: bo
             cell.rjust(width) if header and i else cell.ljust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=False))
         ]
-        say("  ".join(cells).rstrip())
+        click.echo("  ".join(cells).rstrip(), err=not result)
         if header and number == 0:
-            say("  ".join("-" * width for width in widths))
+            click.echo("  ".join("-" * width for width in widths), err=not result)
 
 
 @contextmanager
@@ -72,11 +74,13 @@ class _Lines:
     def __init__(self) -> None:
         self._started = time.monotonic()
         self._last = float("-inf")
-        self._first_pixels: int | None = None
+        self._first_pixels = 0
+        self._run: Progress | None = None
 
     def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
-        if self._first_pixels is None:
+        if progress is not self._run:  # another scene
+            self._run, self._started, self._last = progress, now, float("-inf")
             self._first_pixels = progress.pixels_done
             if progress.resumed_tiles:
                 say(f"continuing: {progress.resumed_tiles} of {progress.tiles} tiles are done already")
@@ -96,7 +100,8 @@ class _Lines:
 @contextmanager
 def _bar() -> Iterator[TileProgress]:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
     columns = (
         TextColumn("{task.description}"),
@@ -106,14 +111,17 @@ def _bar() -> Iterator[TileProgress]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    started = time.monotonic()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("predicting", total=None, tiles="0", rate="")
-        first: list[int] = []
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        run: Progress | None = None
+        task, started, first = bar.add_task("starting", total=None, tiles="0", rate=""), 0.0, 0
 
-        def show(progress: Any) -> None:
-            first.append(progress.pixels_done)
-            rate = (progress.pixels_done - first[0]) / max(time.monotonic() - started, 1e-9) / 1e6
+        def show(progress: Progress) -> None:
+            nonlocal run, task, started, first
+            if progress is not run:  # another scene
+                bar.remove_task(task)
+                task = bar.add_task("predicting", total=None, tiles="0", rate="")
+                run, started, first = progress, time.monotonic(), progress.pixels_done
+            rate = (progress.pixels_done - first) / max(time.monotonic() - started, 1e-9) / 1e6
             bar.update(
                 task,
                 description=progress.stage,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from geoseg.cli.report import print_json, say
+from geoseg.cli.signals import default_signals
 
 if TYPE_CHECKING:
     from geoseg.training.books import TrainProgress
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def train(config: str, *, restart: bool, quiet: bool, debug: bool, as_json: bool) -> None:  # noqa: ARG001 - main()
     """Train as CONFIG.toml says and write a bundle. The same command again continues a stopped training."""
+    default_signals()  # training saves a checkpoint before it stops
     from geoseg.verbs.train import train as run
 
     def show(progress: TrainProgress) -> None:

@@ -132,8 +132,9 @@ _CONFIG = {
 
 @contextmanager
 def _quiet(*names: str) -> Iterator[None]:
-    """Keeps other people's loggers from the user's screen while a run lasts."""
-    loggers = [logging.getLogger(name) for name in names]
+    """Keeps other people's loggers, and those below them, from the user's screen while a run lasts."""
+    known = [name for name in logging.root.manager.loggerDict if name.split(".")[0] in names]
+    loggers = [logging.getLogger(name) for name in {*names, *known}]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL + 1)

@@ -6,6 +6,7 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -22,14 +23,32 @@ def core_count() -> int:
 def memory_bytes() -> int:
     """Memory this process may use: the machine's, or its cgroup's limit if that is less."""
     found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+    for path in _memory_limits():
         try:
-            text = Path(name).read_text().strip()
+            text = path.read_text().strip()
         except OSError:
             continue
         if text.isdigit():
             found = min(found, int(text))
-    return found
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return found if soft == resource.RLIM_INFINITY else min(found, soft)
+
+
+def _memory_limits() -> Iterator[Path]:
+    """The files that may hold a limit: this process's cgroup and those above it (SLURM and systemd set lower ones)."""
+    roots = {"": Path("/sys/fs/cgroup"), "memory": Path("/sys/fs/cgroup/memory")}
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        lines = []
+    for line in ["0::/", "0:memory:/", *lines]:
+        _, controllers, place = line.split(":", 2)
+        for name, root in roots.items():
+            if name in controllers.split(","):
+                folder = root / place.strip("/")
+                for above in (folder, *folder.parents):
+                    if above.is_relative_to(root):
+                        yield above / ("memory.limit_in_bytes" if name else "memory.max")
 
 
 def peak_rss_bytes() -> int:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from geoseg.choices import Scheduler
-from geoseg.errors import PlanError
+from geoseg.errors import PlanError, SceneReadError
 from geoseg.inference.executors import Work, run_tiles
 from geoseg.inference.plan import Plan
 from geoseg.inference.tilework import TileReport, TileTask, end_run, start_run, work_tile
 from geoseg.models.source import ModelSource
-from geoseg.raster.zarr_store import ResultStore, StoreSpec, create_store, open_store
+from geoseg.raster.zarr_store import ResultStore, StoreSpec, create_store, open_store, was_created
 
 PLAN_ATTRIBUTE = "geoseg_plan"
 """Root attribute of a store that holds its plan."""
@@ -55,19 +55,18 @@ def open_part(plan: Plan, path: Path, *, restart: bool = False, attributes: dict
         PlanError: if another plan's unfinished store is there; the message names the difference.
         OutputError: if the store cannot be written.
     """
-    if path.exists() and not restart:
+    if not restart and was_created(path):
         try:
             store = open_store(path)
-        except (OSError, ValueError):
-            store = None  # killed before it was made: nothing in it counts
-        if store is not None:
-            found = store.attributes.get(PLAN_ATTRIBUTE, {})
-            if found.get("digest") == plan.digest:
-                return store
-            raise PlanError(
-                f"an unfinished run with other settings is in {path} ({plan.difference(found)}):"
-                " give its settings again to continue it, or --restart to drop it"
-            )
+        except SceneReadError as error:
+            raise PlanError(f"the unfinished run in {path} cannot be opened; --restart drops it") from error
+        found = store.attributes.get(PLAN_ATTRIBUTE, {})
+        if found.get("digest") == plan.digest:
+            return store
+        raise PlanError(
+            f"an unfinished run with other settings is in {path} ({plan.difference(found)}):"
+            " give its settings again to continue it, or --restart to drop it"
+        )
     spec = StoreSpec(
         geobox=plan.geobox,
         core=plan.grid.core,

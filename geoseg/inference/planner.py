@@ -195,7 +195,7 @@ def _memory(lattice: Lattice, model: ModelSource, options: PlanOptions, *, info:
     activations = (model.activation_bytes_per_pixel or _ACTIVATION_BYTES_PER_PIXEL) * patch * batch
     stored = len(info.recipe.bidx) * _itemsize(info.dtype) + 1
     summed = 4 * len(model.legend) if options.stitch != "crop" else 0
-    kept = 2 + 4 * len(model.legend) * options.layers.probabilities
+    kept = 2 + len(model.legend) * options.layers.probabilities
     on_host = activations if options.device == "cpu" else 0
     return int(_LIBRARIES_BYTES + DEFAULT_CACHE_MB * 2**20 + on_host + core * (SLOTS * (stored + kept) + summed))
 
@@ -206,7 +206,7 @@ def _budget() -> int:
 
 def _cost(grid: TileGrid, model: ModelSource, options: PlanOptions, *, info: SceneInfo, batch: int) -> Cost:
     pixels = grid.lattice.shape[0] * grid.lattice.shape[1]
-    layers = 1 + options.layers.confidence + 2 * len(model.legend) * options.layers.probabilities
+    layers = 1 + options.layers.confidence + len(model.legend) * options.layers.probabilities
     seconds = None
     if model.macs_per_pixel is not None and options.device == "cpu":
         rate = machine.macs_per_second() * _EFFICIENCY

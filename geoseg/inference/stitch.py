@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from geoseg.errors import PlanError
 from geoseg.geometry.tiles import Tile, TileGrid
 from geoseg.geometry.windows import Window
 from geoseg.inference.layers import Layers
@@ -22,8 +23,8 @@ class TileResult:
     """(h, w) class ids."""
     confidence: npt.NDArray[np.uint8] | None = None
     """(h, w) percent."""
-    probabilities: npt.NDArray[np.float32] | None = None
-    """(K, h, w) 0..1; NaN where nodata."""
+    probabilities: npt.NDArray[np.uint8] | None = None
+    """(K, h, w) percent."""
 
 
 class Stitcher:
@@ -67,7 +68,13 @@ class Stitcher:
         return Window.from_stops(row_off=top, col_off=left, row_stop=bottom, col_stop=right).intersect(self._tile.core)
 
     def add(self, i: int, j: int, logits: torch.Tensor) -> None:
-        """Takes the logits (K, p, p) of patch (i, j)."""
+        """Takes the logits (K, p, p) of patch (i, j).
+
+        Raises:
+            PlanError: if K is more than ids there are.
+        """
+        if logits.shape[0] > IGNORE:
+            raise PlanError(f"the network has {logits.shape[0]} channels, class maps hold {IGNORE} classes at most")
         lattice = self._grid.lattice
         part = self.part(i, j)
         top, left = part.row_off - lattice.rows.origin(i), part.col_off - lattice.cols.origin(j)
@@ -98,7 +105,7 @@ class Stitcher:
             confidence[invalid] = IGNORE
         probabilities = None if self._probabilities is None else self._probabilities.numpy()
         if probabilities is not None:
-            probabilities[:, invalid] = np.nan
+            probabilities[:, invalid] = IGNORE
         return TileResult(classes=classes, confidence=confidence, probabilities=probabilities)
 
     def _weights(self, i: int, j: int, part: Window) -> torch.Tensor:
@@ -125,5 +132,7 @@ class Stitcher:
             self._confidence[rows, cols] = (share * 100).round_().to(torch.uint8).cpu()
         if self._layers.probabilities:
             if self._probabilities is None:
-                self._probabilities = torch.full((logits.shape[0], *self._tile.core.shape), torch.nan)
-            self._probabilities[:, rows, cols] = torch.softmax(logits, dim=0).cpu()
+                shape = (logits.shape[0], *self._tile.core.shape)
+                self._probabilities = torch.full(shape, IGNORE, dtype=torch.uint8)
+            percent = torch.softmax(logits, dim=0).mul_(100).round_().to(torch.uint8)
+            self._probabilities[:, rows, cols] = percent.cpu()

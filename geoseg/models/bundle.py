@@ -40,6 +40,7 @@ class Bundle:
         Raises:
             BundleError: if the architecture is unknown or the weights do not fit it.
         """
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         from geoseg.models.networks import build
@@ -47,7 +48,10 @@ class Bundle:
         network = build(
             self.card.architecture, self.card.arguments, bands=len(self.card.bands), classes=len(self.card.legend)
         )
-        weights = load_file(self.path)
+        try:
+            weights = load_file(self.path)
+        except (SafetensorError, OSError) as error:
+            raise BundleError(f"{self.path}: its weights are damaged: {error}") from error
         try:
             network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
         except RuntimeError as error:

@@ -6,7 +6,7 @@ thread-safe; the executor gives each device one thread.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -70,7 +70,7 @@ class EagerPredictor:
         """
         with torch.inference_mode():
             batch = self._prepare(pixels, valid)
-            found = self.network(batch)
+            found = self._forward(batch)
             if isinstance(found, dict) and "out" in found:  # torchvision's segmentation models
                 found = found["out"]
             if not isinstance(found, torch.Tensor) or found.ndim != 4 or found.shape[2:] != batch.shape[2:]:
@@ -80,6 +80,19 @@ class EagerPredictor:
                     " patches' height and width"
                 )
             return found.float()
+
+    def _forward(self, batch: torch.Tensor) -> Any:
+        """The network's answer; what PyTorch raises becomes one line with the way out."""
+        try:
+            return self.network(batch)
+        except (RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            size = f"{batch.shape[0]} patches of {batch.shape[2]} x {batch.shape[3]} px with {batch.shape[1]} bands"
+            if isinstance(error, torch.OutOfMemoryError) or "alloc" in reason:
+                raise PlanError(f"out of memory with {size}: use a smaller --batch-size or --patch-size") from error
+            raise PlanError(
+                f"the network does not take {size} (multiples of {self.multiple} were planned): {reason}"
+            ) from error
 
     def _prepare(self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_]) -> torch.Tensor:
         """Stored pixels as the network wants them: float32, normalised, filled, on the device."""

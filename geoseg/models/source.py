@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import uuid
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +15,7 @@ from geoseg.legend import Legend
 from geoseg.models.bundle import Bundle, open_bundle
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from geoseg.models.runtime import Predictor
@@ -23,11 +26,22 @@ PLAIN_CONTEXT = 512
 PLAIN_HALO = 32
 """Halo for a module that says nothing of its own, pixels."""
 
-_held: dict[str, nn.Module] = {}
-"""Modules of this process by digest; they never travel."""
+_held: dict[str, _Held] = {}
+"""Modules in use, by digest; they never travel."""
+
+_tokens: weakref.WeakKeyDictionary[nn.Module, str] = weakref.WeakKeyDictionary()
 
 _predictors: dict[tuple[str, str], Predictor] = {}
 _lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Held:
+    """A caller's module, and how to give it back."""
+
+    network: nn.Module
+    training: bool
+    device: torch.device | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +78,22 @@ class ModelSource:
                 _predictors[key] = self._load(device)
             return _predictors[key]
 
+    def release(self) -> None:
+        """Gives a caller's module back as it was; does nothing for a bundle, which may be used again."""
+        held = _held.pop(self.digest, None)
+        if held is not None:
+            with _lock:
+                for key in [k for k in _predictors if k[0] == self.digest]:
+                    del _predictors[key]
+            held.network.train(held.training)
+            if held.device is not None:
+                held.network.to(held.device)
+
     def _load(self, device: str) -> Predictor:
         from geoseg.models.runtime import EagerPredictor, make_predictor
 
         if self.path is None:
-            return EagerPredictor(_held[self.digest], device=device, multiple=self.multiple)
+            return EagerPredictor(_held[self.digest].network, device=device, multiple=self.multiple)
         bundle = open_bundle(self.path)
         if bundle.digest != self.digest:
             raise BundleError(
@@ -111,32 +136,57 @@ def from_module(
     import torch
 
     from geoseg.models.networks import multiple_of
-    from geoseg.models.runtime import EagerPredictor
 
     if bands is None:
         first = next((m for m in network.modules() if isinstance(m, torch.nn.Conv2d)), None)
         bands = None if first is None else first.in_channels
     multiple = multiple_of(network) if multiple is None else multiple
-    hasher = hashlib.sha256(repr(network).encode())
-    for name, tensor in sorted(network.state_dict().items()):
-        hasher.update(name.encode())
-        hasher.update(tensor.detach().to("cpu").contiguous().view(torch.uint8).numpy().tobytes())
-    digest = hasher.hexdigest()
-    if legend is None:
-        import numpy as np
-
-        side = max(multiple, -(-64 // multiple) * multiple)
-        sample = np.zeros((1, bands or 3, side, side), np.float32)
-        logits = EagerPredictor(network, multiple=multiple).logits(sample, np.ones((1, side, side), bool))
-        legend = Legend.numbered(int(logits.shape[1]))
-    _held[digest] = network
+    parameter = next(network.parameters(), None)
+    held = _Held(network=network, training=network.training, device=None if parameter is None else parameter.device)
+    digest = _digest(network)
+    _held[digest] = held
+    try:
+        found = legend or Legend.numbered(_channels(network, bands=bands or 3, multiple=multiple, device=held.device))
+    except BaseException:
+        _held.pop(digest)
+        network.train(held.training)
+        raise
     return ModelSource(
         digest=digest,
         path=None,
         name=type(network).__name__,
         bands=bands,
-        legend=legend,
+        legend=found,
         multiple=multiple,
         context=PLAIN_CONTEXT,
         halo=-(-PLAIN_HALO // multiple) * multiple,
     )
+
+
+def _digest(network: nn.Module) -> str:
+    """Names a module: its structure, its weights, and the object itself, which may hold more than either shows."""
+    import torch
+
+    hasher = hashlib.sha256(f"{network!r} {_token(network)}".encode())
+    for name, tensor in sorted(network.state_dict().items()):
+        hasher.update(name.encode())
+        if isinstance(tensor, torch.Tensor):
+            hasher.update(tensor.detach().to("cpu").contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return hasher.hexdigest()
+
+
+def _token(network: nn.Module) -> str:
+    """A random name for an object, the same as long as it lives."""
+    return _tokens.setdefault(network, uuid.uuid4().hex)
+
+
+def _channels(network: nn.Module, *, bands: int, multiple: int, device: torch.device | None) -> int:
+    """K, by one small forward pass."""
+    import numpy as np
+
+    from geoseg.models.runtime import EagerPredictor
+
+    side = -(-64 // multiple) * multiple
+    sample = np.zeros((1, bands, side, side), np.float32)
+    predictor = EagerPredictor(network, device=device or "cpu", multiple=multiple)
+    return int(predictor.logits(sample, np.ones((1, side, side), bool)).shape[1])

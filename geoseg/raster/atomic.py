@@ -58,6 +58,24 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def discard(folder: Path) -> None:
+    """Delete a folder so that, stopped at any moment, it is either whole or not there under its name."""
+    if folder.exists():
+        trash = part_path(folder, suffix=".trash")
+        remove(trash)
+        folder.rename(trash)
+        remove(trash)
+
+
+def recover(target: Path) -> None:
+    """Tidy up after a process that was killed while it replaced or deleted ``target``: an old one steps back."""
+    aside = part_path(target, suffix=".old")
+    if aside.exists() and not os.path.lexists(target):
+        aside.rename(target)
+    remove(aside)
+    remove(part_path(target, suffix=".trash"))
+
+
 def put_in_place(part: Path, target: Path) -> None:
     """Rename a whole ``part`` to ``target``, replacing what is there; the old one stays whole until then.
 
@@ -78,7 +96,7 @@ def put_in_place(part: Path, target: Path) -> None:
         target.rename(aside)
         try:
             part.rename(target)
-        except OSError:
+        except BaseException:
             aside.rename(target)
             raise
         shutil.rmtree(aside)

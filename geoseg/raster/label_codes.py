@@ -82,12 +82,12 @@ def ids_from_indices(values: npt.NDArray[Any], valid: Valid | None, *, legend: L
 
 
 def ids_from_palette(values: npt.NDArray[Any], valid: Valid | None, *, table: Ids) -> Ids:
-    """Class ids of palette numbers (height, width) by a look-up table from ``palette_table``."""
+    """Class ids of palette numbers (height, width) by a look-up table from ``palette_ids``."""
     ids = table[values]
     return ids if valid is None else np.where(valid, ids, np.uint8(IGNORE))
 
 
-def palette_table(dataset: Any, *, legend: Legend) -> Ids:
+def palette_ids(dataset: Any, *, legend: Legend) -> Ids:
     """For every number the id of its palette colour, 255 where the legend lacks it, or it is transparent or missing."""
     band = stored_bands(dataset)[0]
     size = int(np.iinfo(dataset.dtypes[band - 1]).max) + 1

@@ -11,9 +11,7 @@ from geoseg.errors import LegendError
 from geoseg.legend import IGNORE, Legend
 from geoseg.raster.datasets import open_dataset
 from geoseg.raster.label_reading import is_store, label_reading, open_class_store
-
-LEGEND_TAG = "GEOSEG_LEGEND"
-"""Metadata item of a GeoTIFF that geoseg wrote: the JSON of ``Legend.to_json``."""
+from geoseg.raster.tags import LEGEND_TAG
 
 
 def stored_legend(uri: str) -> Legend | None:

@@ -24,7 +24,7 @@ from geoseg.raster.label_codes import (
     ids_from_colors,
     ids_from_indices,
     ids_from_palette,
-    palette_table,
+    palette_ids,
     read_stored,
 )
 
@@ -144,7 +144,7 @@ def _decode(dataset: Any, recipe: LabelRecipe, window: Window) -> Ids:
     if recipe.encoding == "color":
         return ids_from_colors(values, valid, legend=recipe.legend)
     if recipe.encoding == "palette":
-        return ids_from_palette(values[0], valid, table=palette_table(dataset, legend=recipe.legend))
+        return ids_from_palette(values[0], valid, table=palette_ids(dataset, legend=recipe.legend))
     place = _place(recipe, window)
     return ids_from_indices(values[0], valid, legend=recipe.legend, strict=recipe.strict, where=place)
 

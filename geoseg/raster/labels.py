@@ -32,7 +32,7 @@ from geoseg.raster.label_codes import (
     ids_from_colors,
     ids_from_indices,
     ids_from_palette,
-    palette_table,
+    palette_ids,
     read_stored,
     stored_bands,
 )
@@ -142,7 +142,7 @@ def _find_encoding(dataset: Any, uri: str, *, legend: Legend, notes: list[str]) 
         return "color"
     indices = ids_from_indices(values[0], valid, legend=legend, strict=False, where=uri)
     if dataset.colorinterp[bands[0] - 1] == ColorInterp.palette and values.dtype in (np.uint8, np.uint16):
-        colors = ids_from_palette(values[0], valid, table=palette_table(dataset, legend=legend))
+        colors = ids_from_palette(values[0], valid, table=palette_ids(dataset, legend=legend))
         by_color, by_index = int((colors != IGNORE).sum()), int((indices != IGNORE).sum())
         if by_color >= by_index and by_color > 0 and not np.array_equal(colors, indices):
             _check_colors(legend, uri)

@@ -17,7 +17,7 @@ from geoseg.geometry.windows import Window
 from geoseg.raster.datasets import READ_FAILURES, forget_dataset, open_dataset, raster_environment, reason
 from geoseg.raster.georeference import native_geobox
 from geoseg.raster.recipe import SceneRecipe
-from geoseg.raster.resample import Axis, axes, bilinear
+from geoseg.raster.resample import AxisResampling, axes, bilinear
 from geoseg.raster.validity import Pixels, Valid, ValidityRule, valid_pixels, validity_rule
 
 STRIP_BYTES = 64 * 2**20
@@ -37,7 +37,7 @@ class _Reader:
     """True if the bands that are read, and alpha, are all of ``dtype``."""
     palette: npt.NDArray[np.uint8] | None
     """(entries, 4) red, green, blue and alpha."""
-    axes: tuple[Axis, Axis] | None
+    axes: tuple[AxisResampling, AxisResampling] | None
     """Rows and columns of the change of pixel size, if any."""
 
     @property

@@ -30,7 +30,7 @@ _Float = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Axis:
+class AxisResampling:
     """One axis of the change of pixel size: output pixel i covers source pixels ``[i, i + 1) * ratio``."""
 
     length: int
@@ -74,7 +74,7 @@ class Axis:
         return first, min(max(first + 1, last), self.length)
 
 
-def axes(native: GeoBox, grid: GeoBox) -> tuple[Axis, Axis]:
+def axes(native: GeoBox, grid: GeoBox) -> tuple[AxisResampling, AxisResampling]:
     """(rows, columns) of the change from the file's grid to ``grid``.
 
     Raises:
@@ -86,7 +86,7 @@ def axes(native: GeoBox, grid: GeoBox) -> tuple[Axis, Axis]:
     slack = 1e-6 * max(across, down)
     if any(abs(x - y) > slack for x, y in zip(expected, grid.transform, strict=True)):
         raise SceneError(f"the grid {grid.transform} is no change of pixel size of the file's {native.transform}")
-    return Axis(length=native.shape[0], ratio=ratio_y), Axis(length=native.shape[1], ratio=ratio_x)
+    return AxisResampling(length=native.shape[0], ratio=ratio_y), AxisResampling(length=native.shape[1], ratio=ratio_x)
 
 
 def _steps(box: GeoBox) -> tuple[float, float]:

@@ -6,6 +6,15 @@ from pathlib import Path
 
 from geoseg.raster.datasets import open_dataset, raster_environment
 
+PLAN_DIGEST_TAG = "GEOSEG_PLAN_DIGEST"
+"""Digest of the plan that made the file."""
+
+LEGEND_TAG = "GEOSEG_LEGEND"
+"""The legend as JSON."""
+
+METRICS_TAG = "GEOSEG_METRICS"
+"""Scores against a reference as JSON."""
+
 
 def read_tags(path: Path) -> dict[str, str]:
     """The text items of a raster's default domain, those of its ``.aux.xml`` included.

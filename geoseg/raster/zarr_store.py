@@ -22,9 +22,9 @@ import zarr
 from geoseg.errors import SceneReadError
 from geoseg.geometry.geobox import GeoBox
 from geoseg.geometry.windows import Window
-from geoseg.legend import IGNORE, Legend
+from geoseg.legend import Legend
 from geoseg.raster import zarr_layout, zarr_overviews
-from geoseg.raster.atomic import output_errors, put_in_place, refuse_existing, remove
+from geoseg.raster.atomic import discard, output_errors, put_in_place, refuse_existing, remove
 from geoseg.raster.zarr_spec import StoreSpec
 
 __all__ = ["ResultStore", "StoreSpec", "create_store", "finish_store", "open_store"]
@@ -80,13 +80,12 @@ class ResultStore:
         """Write confidence (height, width) in percent, 255 where there is no class; whole cores."""
         self._write("confidence", window, percent)
 
-    def write_probabilities(self, window: Window, probabilities: npt.NDArray[np.float32]) -> None:
-        """Write probabilities (K, height, width) in 0..1, NaN where there are none; whole cores.
+    def write_probabilities(self, window: Window, percent: npt.NDArray[np.uint8]) -> None:
+        """Write probabilities (K, height, width) in percent, 255 where there are none; whole cores.
 
-        Kept as uint8 percent with 255 for NaN: a quarter of float32, half of float16, and no finer than a network is.
+        Percent is a quarter of float32, half of float16, and no finer than a network is.
         """
-        percent = np.rint(probabilities * np.float32(100))
-        self._write("probabilities", window, np.where(np.isnan(percent), IGNORE, percent).astype(np.uint8))
+        self._write("probabilities", window, percent)
 
     def read_classes(self, window: Window) -> npt.NDArray[np.uint8]:
         """Class ids (height, width) of a window inside the grid."""
@@ -183,7 +182,7 @@ def create_store(path: Path, spec: StoreSpec) -> ResultStore:
         OutputError: if the folder cannot be written.
     """
     with output_errors(path):
-        remove(path)
+        discard(path)
         group = zarr.create_group(path, zarr_format=spec.zarr_format)  # type: ignore[arg-type]
         attributes = zarr_layout.map_attributes(spec.geobox)
         percent = {**attributes, "units": "percent"}
@@ -212,6 +211,17 @@ def open_store(path: Path) -> ResultStore:
         return ResultStore(path, spec, group)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise SceneReadError(f"{path} is not a class map in Zarr that geoseg wrote; write it anew") from error
+
+
+def was_created(path: Path) -> bool:
+    """True if ``create_store`` got to its end at ``path``, whatever happened to it since; False for anything else."""
+    for name in ("zarr.json", ".zattrs"):
+        try:
+            if _OWN in (path / name).read_text(errors="replace"):
+                return True
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+    return False
 
 
 def finish_store(part: Path, final: Path, *, overwrite: bool = False) -> None:

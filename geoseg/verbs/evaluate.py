@@ -17,9 +17,7 @@ from geoseg.legend import IGNORE, Legend
 from geoseg.models.bundle import open_bundle
 from geoseg.raster.label_legend import guessed_legend, stored_legend
 from geoseg.raster.labels import LabelInfo, inspect_labels, read_labels
-
-METRICS_TAG = "GEOSEG_METRICS"
-"""Metadata item of a GeoTIFF (in its ``.aux.xml``) that holds the metrics as JSON."""
+from geoseg.raster.tags import METRICS_TAG
 
 _ANY_IDS = Legend.from_json([{"id": i, "name": str(i), "color": [i, 1, 254 - i]} for i in range(IGNORE)])
 """Every id, where no legend is known; in colours that no palette has, so that palettes are read by their numbers."""
@@ -42,14 +40,21 @@ class EvaluationResult:
     written_to: str | None
     """Where the metrics were written, None if nowhere."""
 
+    @property
+    def miou(self) -> float | None:
+        """Mean IoU; None where nothing could be scored."""
+        found: float | None = self.metrics["miou"]
+        return found
+
     def to_json(self) -> dict[str, Any]:
-        """The result as plain values."""
+        """The result as plain values; the scores stand at the top, where one looks for them, and under ``metrics``."""
         return {
             "prediction": self.prediction,
             "truth": self.truth,
-            "metrics": self.metrics,
             "notes": list(self.notes),
             "written_to": self.written_to,
+            "metrics": self.metrics,  # as in the summary of ``predict``
+            **self.metrics,
         }
 
 

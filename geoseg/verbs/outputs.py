@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from geoseg.errors import OutputError
-from geoseg.raster.atomic import part_path, refuse_existing
+from geoseg.errors import OutputError, SceneReadError
+from geoseg.raster.atomic import output_errors, part_path, recover, refuse_existing
 from geoseg.raster.datasets import is_url
+from geoseg.raster.tags import PLAN_DIGEST_TAG, read_tags
 
 _COG_SUFFIXES = (".tif", ".tiff")
 
@@ -27,7 +28,7 @@ class Outputs:
         """The unfinished store, hidden beside the Zarr target, or beside the COG where there is none."""
         target = self.zarr or self.cog
         assert target is not None
-        return target.with_name(f".{target.stem}.part.zarr")
+        return target.with_name(f".{target.name}.part.zarr")
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -71,33 +72,53 @@ def choose_outputs(
     return Outputs(cog=found.get("cog"), zarr=found.get("zarr"), preview=None if preview is None else Path(preview))
 
 
-def prepare_outputs(outputs: Outputs, *, scene: str, overwrite: bool, mine: bool = False) -> None:
-    """Refuses what may not be replaced, and makes the folders; before anything is computed.
+def refuse_outputs(outputs: Outputs, *, scene: str, overwrite: bool, plan_digest: str | None = None) -> None:
+    """Refuses what may not be replaced; before anything is computed, and without changing anything.
 
     Args:
         outputs: the files of the run.
         scene: never overwritten by its own result.
         overwrite: existing outputs may be replaced.
-        mine: an unfinished store of this very run is there, so what exists may be its own.
+        plan_digest: of the run whose unfinished store is there. An output that carries it is this run's own: it was
+            stopped between two renames. A quick look carries nothing and counts as its own.
 
     Raises:
         OutputExistsError: if an output exists.
-        OutputError: if a folder is missing and cannot be made, or cannot be written to.
+        OutputError: if an output is the scene, or is no PNG where it should be.
     """
+    if outputs.preview is not None and outputs.preview.suffix.lower() != ".png":
+        raise OutputError(f"the quick look {outputs.preview} must end in .png")
     for path in outputs.paths:
         if path.resolve() == Path(scene).resolve():
             raise OutputError(f"the output {path} is the scene itself; name another")
-        if not mine:
-            refuse_existing(path, overwrite=overwrite)
-        try:
+        if overwrite or (plan_digest is not None and (path == outputs.preview or _carries(path, plan_digest))):
+            continue
+        refuse_existing(path, overwrite=False)
+
+
+def make_folders(outputs: Outputs) -> None:
+    """Makes the outputs' folders, and tidies up what a killed run left of a replacement.
+
+    Raises:
+        OutputError: if a folder is missing and cannot be made, or cannot be written to.
+    """
+    for path in outputs.paths:
+        with output_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+            recover(path)
             probe = part_path(path, suffix=".probe")
             probe.touch()
             probe.unlink()
-        except OSError as error:
-            raise OutputError(
-                f"cannot write to {path.parent}: {error.strerror or error}; name another folder"
-            ) from error
+
+
+def _carries(path: Path, plan_digest: str) -> bool:
+    """True if a COG or a Zarr store was made by the plan of that digest."""
+    if path.suffix.lower() in _COG_SUFFIXES and path.is_file():
+        try:
+            return read_tags(path).get(PLAN_DIGEST_TAG) == plan_digest
+        except SceneReadError:
+            return False
+    return False
 
 
 def _is_folder(target: str | os.PathLike[str]) -> bool:

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from geoseg.inference.plan import Plan
+from geoseg.legend import Legend
 from geoseg.verbs.options import RunOptions
 from geoseg.verbs.prepare import prepare
 
@@ -13,18 +14,29 @@ if TYPE_CHECKING:
     from geoseg.verbs.prepare import ModelLike
 
 
-def plan(scene: str | os.PathLike[str], *, model: ModelLike = None, **options: Any) -> Plan:
+def plan(
+    scene: str | os.PathLike[str],
+    *,
+    model: ModelLike = None,
+    multiple: int | None = None,
+    legend: Legend | None = None,
+    **options: Any,
+) -> Plan:
     """The plan of a scene; nothing is computed or written.
 
     Args:
         scene: path or URL.
-        model: a bundle's path, None for the one that ships with geoseg, or a ``torch.nn.Module``.
+        model: a bundle or its path, None for the one that ships with geoseg, or a ``torch.nn.Module``.
+        multiple: of a module: what its patches' sides must be multiples of; None: an smp model's output stride, else 1.
+        legend: of a module: what its channels mean; None numbers them.
         **options: fields of :class:`geoseg.verbs.options.RunOptions`.
 
     Raises:
         GeosegError: if scene, model or options do not go together.
     """
-    return prepare(scene, model=model, options=RunOptions(**options)).plan
+    ready = prepare(scene, model=model, multiple=multiple, legend=legend, options=RunOptions(**options))
+    ready.model.release()
+    return ready.plan
 
 
 def plan_rows(plan: Plan) -> list[tuple[str, str]]:

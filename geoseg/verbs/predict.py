@@ -14,15 +14,17 @@ from geoseg.evaluation.compare import evaluate_windows
 from geoseg.inference.machine import peak_rss_bytes
 from geoseg.inference.pipeline import Progress, open_part, run_plan
 from geoseg.inference.plan import Plan
-from geoseg.raster.atomic import remove
+from geoseg.legend import Legend
+from geoseg.raster.atomic import discard
 from geoseg.raster.cog import write_cog
 from geoseg.raster.label_reading import read_labels
 from geoseg.raster.labels import LabelInfo, inspect_labels
 from geoseg.raster.quicklook import write_quicklook
-from geoseg.raster.tags import read_tags
-from geoseg.raster.zarr_store import ResultStore, finish_store
+from geoseg.raster.tags import LEGEND_TAG, METRICS_TAG
+from geoseg.raster.zarr_store import ResultStore, finish_store, was_created
+from geoseg.verbs.evaluate import score_notes
 from geoseg.verbs.options import RunOptions
-from geoseg.verbs.outputs import Outputs, choose_outputs, prepare_outputs
+from geoseg.verbs.outputs import Outputs, choose_outputs, make_folders, refuse_outputs
 from geoseg.verbs.prepare import Prepared, locate, prepare
 
 if TYPE_CHECKING:
@@ -66,6 +68,8 @@ def predict(
     model: ModelLike = None,
     reference: str | os.PathLike[str] | None = None,
     preview: str | os.PathLike[str] | None = None,
+    multiple: int | None = None,
+    legend: Legend | None = None,
     on_progress: OnProgress | None = None,
     on_plan: Callable[[Plan], None] | None = None,
     **options: Any,
@@ -76,10 +80,12 @@ def predict(
         scene: path or URL of anything rasterio opens.
         outputs: ``*.tif`` (Cloud Optimized GeoTIFF) and ``*.zarr`` targets, or a folder; none for
             ``<stem>_classes.tif`` and ``.zarr`` beside the scene.
-        model: a bundle's path, None for the one that ships with geoseg, or a ``torch.nn.Module`` that gives logits
-            (N, K, h, w) for unnormalised float32 (N, C, h, w).
+        model: a bundle or its path, None for the one that ships with geoseg, or a ``torch.nn.Module`` that gives
+            logits (N, K, h, w) for unnormalised float32 (N, C, h, w).
         reference: a label raster to score against, on the output's grid by nearest neighbour.
         preview: a quick-look PNG of the classes over the scene.
+        multiple: of a module: what its patches' sides must be multiples of; None: an smp model's output stride, else 1.
+        legend: of a module: what its channels mean; None numbers them.
         on_progress: called before the first tile and after each.
         on_plan: called with the plan before anything runs.
         **options: fields of :class:`geoseg.verbs.options.RunOptions`.
@@ -93,18 +99,22 @@ def predict(
     asked = RunOptions(**options)
     name = locate(scene)
     files = choose_outputs(name, wanted, preview=preview)
-    continued = files.part.exists()
+    continued = was_created(files.part)
     if not continued:  # the cheapest refusal comes first
-        prepare_outputs(files, scene=name, overwrite=asked.overwrite)
-    ready = prepare(name, model=model, options=asked)
-    truth = None if reference is None else _inspect_reference(reference, ready)
-    if continued:
-        prepare_outputs(files, scene=name, overwrite=asked.overwrite, mine=_is_mine(files, ready.plan))
-    ready.model.predictor(ready.plan.device)  # a network that cannot be loaded is found before anything is written
-    store = open_part(ready.plan, files.part, restart=asked.restart, attributes=_provenance(ready))
-    if on_plan is not None:
-        on_plan(ready.plan)
-    progress = run_plan(ready.plan, ready.model, store, scheduler=asked.scheduler, on_progress=on_progress)
+        refuse_outputs(files, scene=name, overwrite=asked.overwrite)
+    ready = prepare(name, model=model, multiple=multiple, legend=legend, options=asked)
+    try:
+        truth = None if reference is None else _inspect_reference(reference, ready)
+        if continued:
+            refuse_outputs(files, scene=name, overwrite=asked.overwrite, plan_digest=ready.plan.digest)
+        ready.model.predictor(ready.plan.device)  # a network that cannot be loaded is found before anything is written
+        make_folders(files)
+        store = open_part(ready.plan, files.part, restart=asked.restart, attributes=_provenance(ready))
+        if on_plan is not None:
+            on_plan(ready.plan)
+        progress = run_plan(ready.plan, ready.model, store, scheduler=asked.scheduler, on_progress=on_progress)
+    finally:
+        ready.model.release()
     finishing = time.perf_counter()
 
     def enter(stage: str) -> None:
@@ -125,7 +135,11 @@ def predict(
         metrics=metrics,
         seconds={"total": ended - started, **progress.seconds, "finish": ended - finishing},
         peak_rss_bytes=peak_rss_bytes(),
-        notes=(*ready.plan.notes, *(() if truth is None else truth.notes)),
+        notes=(
+            *ready.plan.notes,
+            *(() if truth is None else truth.notes),
+            *(() if metrics is None else score_notes(metrics)),
+        ),
     )
 
 
@@ -142,13 +156,6 @@ def _provenance(ready: Prepared) -> dict[str, Any]:
         "geoseg_model_digest": ready.model.digest,
         "geoseg_plan_digest": ready.plan.digest,
     }
-
-
-def _is_mine(files: Outputs, plan: Plan) -> bool:
-    """True if an existing COG is this very run's own: the run was stopped between two renames."""
-    if files.cog is None or not files.cog.exists():
-        return False
-    return read_tags(files.cog).get("GEOSEG_PLAN_DIGEST") == plan.digest
 
 
 def _evaluate(store: ResultStore, truth: LabelInfo, plan: Plan) -> dict[str, Any]:
@@ -191,13 +198,13 @@ def _finish(
     if files.zarr is not None:
         finish_store(store.path, files.zarr, overwrite=True)
     else:
-        remove(store.path)
+        discard(store.path)
 
 
 def _tags(ready: Prepared, metrics: dict[str, Any] | None) -> dict[str, str]:
     """TIFF tags: provenance, the legend, and the scores if there are any."""
     tags = {name.upper(): str(value) for name, value in _provenance(ready).items()}
-    tags["GEOSEG_LEGEND"] = json.dumps(ready.plan.legend.to_json())
+    tags[LEGEND_TAG] = json.dumps(ready.plan.legend.to_json())
     if metrics is not None:
-        tags["GEOSEG_METRICS"] = json.dumps(metrics)
+        tags[METRICS_TAG] = json.dumps(metrics)
     return tags

@@ -54,7 +54,8 @@ class Run:
         rows.append(("memory", f"{result.peak_rss_bytes / 1e9:.2f} GB at most"))
         rows += [("note", note) for note in result.notes if note not in result.plan.notes]
         if result.metrics is not None:
-            rows.append(("mIoU", f"{result.metrics['miou']:.4f}"))
+            miou = result.metrics["miou"]
+            rows.append(("mIoU", "no score" if miou is None else f"{miou:.4f}"))
         return rows
 
 

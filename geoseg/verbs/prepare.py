@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from geoseg.errors import PlanError
 from geoseg.inference.plan import Plan
 from geoseg.inference.planner import make_plan
-from geoseg.models.bundle import open_bundle
+from geoseg.legend import Legend
+from geoseg.models.bundle import Bundle, open_bundle
 from geoseg.models.source import ModelSource, from_bundle, from_module
 from geoseg.raster.datasets import is_url
 from geoseg.raster.scene import SceneInfo, inspect_scene
@@ -18,7 +20,7 @@ from geoseg.verbs.options import RunOptions
 if TYPE_CHECKING:
     from torch import nn
 
-    ModelLike = str | os.PathLike[str] | nn.Module | None
+    ModelLike = str | os.PathLike[str] | Bundle | nn.Module | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,41 +33,63 @@ class Prepared:
     plan: Plan
 
 
-def prepare(scene: str | os.PathLike[str], *, model: ModelLike, options: RunOptions) -> Prepared:
+def prepare(
+    scene: str | os.PathLike[str],
+    *,
+    model: ModelLike,
+    options: RunOptions,
+    multiple: int | None = None,
+    legend: Legend | None = None,
+) -> Prepared:
     """Looks at scene and model and makes the plan.
 
     Args:
         scene: path or URL.
-        model: a bundle's path, None for the one that ships with geoseg, or a ``torch.nn.Module``.
+        model: a bundle or its path, None for the one that ships with geoseg, or a ``torch.nn.Module``.
         options: what the user asks for.
+        multiple: of a module; see ``from_module``.
+        legend: of a module; see ``from_module``.
 
     Raises:
         SceneError, SceneReadError, BundleError, PlanError: see ``inspect_scene``, ``open_bundle``, ``make_plan``.
     """
     name = locate(scene)
-    source = model_source(model)
-    info = inspect_scene(
-        name,
-        bands=source.bands,
-        bidx=options.bidx,
-        nodata=options.nodata,
-        gsd=source.gsd,
-        resolution=options.resolution,
-        max_block_mb=options.max_block_mb,
-        max_pixels=options.max_pixels,
-    )
-    plan = make_plan(info, source, options)
+    source = model_source(model, multiple=multiple, legend=legend)
+    try:
+        info = inspect_scene(
+            name,
+            bands=source.bands,
+            bidx=options.bidx,
+            nodata=options.nodata,
+            gsd=source.gsd,
+            resolution=options.resolution,
+            max_block_mb=options.max_block_mb,
+            max_pixels=options.max_pixels,
+        )
+        plan = make_plan(info, source, options)
+    except BaseException:
+        source.release()
+        raise
     return Prepared(scene=name, info=info, model=source, plan=plan)
 
 
 def locate(scene: str | os.PathLike[str]) -> str:
-    """The scene's name as any worker can open it: an existing path is made absolute, anything else is left."""
+    """The scene's name as any worker can open it: an existing path is made absolute, anything else is left.
+
+    Links are not followed: masks, world files and statistics lie beside the link.
+    """
     text = os.fspath(scene)
-    return text if is_url(text) or not Path(text).exists() else str(Path(text).resolve())
+    return text if is_url(text) or not Path(text).exists() else str(Path(text).absolute())
 
 
-def model_source(model: ModelLike | Any) -> ModelSource:
-    """The source of a bundle path, of a module, or (None) of the bundle that ships with geoseg."""
-    if model is None or isinstance(model, str | os.PathLike):
-        return from_bundle(open_bundle(model))
-    return from_module(model)
+def model_source(model: ModelLike, *, multiple: int | None = None, legend: Legend | None = None) -> ModelSource:
+    """The source of a bundle or its path, of a module, or (None) of the bundle that ships with geoseg.
+
+    Raises:
+        PlanError: if ``multiple`` or ``legend`` is given for a bundle, which has its own.
+    """
+    if model is None or isinstance(model, str | os.PathLike | Bundle):
+        if multiple is not None or legend is not None:
+            raise PlanError("multiple and legend are for modules: a bundle's card has its own")
+        return from_bundle(model if isinstance(model, Bundle) else open_bundle(model))
+    return from_module(model, multiple=multiple, legend=legend)

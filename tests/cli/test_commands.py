@@ -65,8 +65,8 @@ def test_a_dry_run_is_the_plan(scene: Path, tiny_bundle: Path) -> None:
     assert json.loads(dry.stdout) == json.loads(geoseg("plan", scene, "-m", tiny_bundle, "--json").stdout)
     assert not list(scene.parent.glob("*classes*"))
     table = geoseg("plan", scene, "-m", tiny_bundle)
-    assert table.stdout == ""
-    assert "computed / scene" in table.stderr
+    assert "computed / scene" in table.stdout
+    assert table.stderr == ""
 
 
 def test_several_scenes_are_several_runs_and_a_broken_one_stops_no_other(tmp_path: Path, tiny_bundle: Path) -> None:
@@ -188,4 +188,4 @@ def test_model_info_tells_the_card(tiny_bundle: Path) -> None:
     data = json.loads(geoseg("model", "info", tiny_bundle, "--json").stdout)
     assert data["architecture"] == "Unet"
     assert data["bytes"] == tiny_bundle.stat().st_size
-    assert "building" in geoseg("model", "info", tiny_bundle).stderr
+    assert "building" in geoseg("model", "info", tiny_bundle).stdout

@@ -156,8 +156,9 @@ def test_law_5_nodata_is_255_and_its_values_change_nothing(height: int, width: i
             assert result.confidence is not None
             classes[1][core] = result.confidence
             if result.probabilities is not None:
-                sums = result.probabilities.sum(axis=0)[valid[core]]
-                np.testing.assert_allclose(sums, 1, atol=1e-5)
+                sums = result.probabilities.sum(axis=0, dtype=int)[valid[core]]
+                np.testing.assert_allclose(sums, 100, atol=2)
+                assert (result.probabilities[:, ~valid[core]] == 255).all()
         return classes
 
     first = run(np.where(valid, pixels, np.nan))

@@ -243,4 +243,4 @@ def test_a_scene_that_fails_midway_names_the_window_and_keeps_what_is_done(tmp_p
     with pytest.raises(SceneReadError, match=r"reading rows \d+-\d+, columns \d+-\d+ failed"):
         geoseg.predict(scene, outputs=tmp_path / "out.tif", model=network, **SMALL)
     assert not (tmp_path / "out.tif").exists()
-    assert list(tmp_path.glob(".out.part.zarr/classes/.geoseg-done/*"))
+    assert list(tmp_path.glob(".out.tif.part.zarr/classes/.geoseg-done/*"))
