@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 import xarray as xr
 import zarr
 from rasterio.control import GroundControlPoint
+from rasterio.rpc import RPC
 from rasterio.transform import Affine
 from torch import nn
 
@@ -55,6 +57,29 @@ def test_law_3_tiles_order_workers_and_scheduler_change_nothing(tmp_path: Path, 
             if target.name.startswith(stitch):
                 np.testing.assert_array_equal(classes, first, err_msg=target.name)
     assert len(np.unique(first)) == 3
+
+
+@pytest.mark.parametrize("change", ["reversed", "shuffled", "twice", "one slot", "seven slots"])
+def test_law_3_order_retries_and_slots_change_nothing(
+    tmp_path: Path, network: nn.Module, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    scene = write_scene(tmp_path / "scene.tif", random_pixels((333, 271)))
+    options = {**SMALL, "stitch": "gaussian"}
+    geoseg.predict(scene, outputs=tmp_path / "plain.zarr", model=network, **options)
+    plain = pipeline.run_tiles
+
+    def changed(task: TileTask, tiles: list[tuple[int, int]], **rest: Any) -> Any:
+        order = {
+            "reversed": tiles[::-1],
+            "shuffled": [tiles[i] for i in np.random.default_rng(0).permutation(len(tiles))],
+            "twice": [*tiles, *tiles],
+        }.get(change, tiles)
+        slots = {"one slot": 1, "seven slots": 7}.get(change, 3)
+        return plain(replace(task, plan=replace(task.plan, slots=slots)), order, **rest)
+
+    monkeypatch.setattr(pipeline, "run_tiles", changed)
+    geoseg.predict(scene, outputs=tmp_path / "changed.zarr", model=network, **options)
+    np.testing.assert_array_equal(classes_of(tmp_path / "changed.zarr"), classes_of(tmp_path / "plain.zarr"))
 
 
 def test_law_3_a_real_network_is_bit_equal_across_tiles(tmp_path: Path, tiny_bundle: Path) -> None:
@@ -189,7 +214,7 @@ def test_law_8_crs_and_transform_arrive_in_every_output(tmp_path: Path, network:
         assert classes.rio.nodata == 255
 
 
-def test_law_8_gcps_and_rpcs_arrive_in_the_cog(tmp_path: Path, network: nn.Module) -> None:
+def test_law_8_gcps_arrive_in_the_cog(tmp_path: Path, network: nn.Module) -> None:
     pixels = random_pixels((80, 100))
     points = [GroundControlPoint(r, c, 10 + c / 1e4, 50 - r / 1e4) for r, c in ((0, 0), (0, 100), (80, 0), (80, 100))]
     path = tmp_path / "gcps.tif"
@@ -201,6 +226,23 @@ def test_law_8_gcps_and_rpcs_arrive_in_the_cog(tmp_path: Path, network: nn.Modul
         found, crs = cog.gcps
         assert crs.to_epsg() == 4326
         assert [(p.row, p.col, p.x, p.y) for p in found] == [(p.row, p.col, p.x, p.y) for p in points]
+
+
+def test_law_8_rpcs_arrive_in_the_cog(tmp_path: Path, network: nn.Module) -> None:
+    path = tmp_path / "rpcs.tif"
+    coefficients = [1.0, *[0.0] * 19]
+    rpcs = RPC(
+        height_off=10.0, height_scale=500.0, lat_off=50.0, lat_scale=0.1, long_off=10.0, long_scale=0.1, line_off=40.0,
+        line_scale=40.0, samp_off=50.0, samp_scale=50.0, line_num_coeff=coefficients, line_den_coeff=coefficients,
+        samp_num_coeff=coefficients, samp_den_coeff=coefficients,
+    )  # fmt: skip
+    with rasterio.open(path, "w", driver="GTiff", count=3, height=80, width=100, dtype="uint8") as target:
+        target.write(random_pixels((80, 100)))
+        target.rpcs = rpcs
+    geoseg.predict(path, outputs=tmp_path / "out.tif", model=network, **SMALL)
+    with rasterio.open(path) as before, rasterio.open(tmp_path / "out.tif") as after:
+        assert after.rpcs is not None
+        assert after.rpcs.to_gdal() == before.rpcs.to_gdal()
 
 
 def test_zarr_2_opens_in_gdal(tmp_path: Path, network: nn.Module) -> None:
