@@ -41,7 +41,7 @@ class Plan:
     recipe: SceneRecipe
     """What is read."""
     stamp: str
-    """Size and time of change of the scene's file ("" for a URL): another file is another plan."""
+    """Of the scene's files: other ones are another plan."""
     geobox: GeoBox
     """The grid that is read and written."""
     dtype: str

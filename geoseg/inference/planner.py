@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from geoseg.choices import Stitch
 from geoseg.errors import PlanError
@@ -79,7 +78,7 @@ def make_plan(info: SceneInfo, model: ModelSource, options: PlanOptions) -> Plan
     batch = _batch_size(lattice, model, options, info=info)
     return Plan(
         recipe=info.recipe,
-        stamp=_stamp(info.recipe.uri),
+        stamp=info.stamp,
         geobox=info.geobox,
         dtype=info.dtype,
         valid_from=info.valid_from,
@@ -222,12 +221,3 @@ def _itemsize(dtype: str) -> int:
     import numpy as np
 
     return np.dtype(dtype).itemsize
-
-
-def _stamp(uri: str) -> str:
-    """Size and time of change of a local file; "" for anything else."""
-    try:
-        found = Path(uri).stat()
-    except (OSError, ValueError):
-        return ""
-    return f"{found.st_size}-{found.st_mtime_ns}"

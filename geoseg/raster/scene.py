@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from rasterio.enums import ColorInterp
@@ -52,6 +54,8 @@ class SceneInfo:
     """(height, width) of the file's blocks, its own pixels."""
     gsd: tuple[float, float] | None
     """Ground metres per pixel of the file (x, y); None if nothing tells."""
+    stamp: str
+    """Names, sizes and times of change of the local files behind the scene (masks and a VRT's sources too), hashed."""
     notes: tuple[str, ...]
     """What a user should be told, one line each."""
 
@@ -95,6 +99,7 @@ def inspect_scene(
             rule = validity_rule(dataset, bidx=chosen, override=nodata)
             dtypes = [dataset.dtypes[b - 1] for b in chosen]
             block = dataset.block_shapes[chosen[0] - 1]
+            stamp = _stamp(dataset.files)
         except READ_FAILURES as error:
             raise SceneReadError(f"{uri}: its header cannot be read: {reason(error)}") from error
         count = dataset.count
@@ -120,8 +125,24 @@ def inspect_scene(
         valid_from=rule.source,
         block=(int(block[0]), int(block[1])),
         gsd=native_gsd,
+        stamp=stamp,
         notes=(*notes, *grid_notes),
     )
+
+
+def _stamp(files: Sequence[str]) -> str:
+    """Another stamp for any file that was changed or replaced; what is no local file counts by name."""
+    found = []
+    for name in sorted(files):
+        if name.endswith((".aux.xml", ".ovr")):
+            continue  # viewers write statistics and overviews beside a scene; its pixels stay
+        try:
+            status = Path(name).stat()
+        except (OSError, ValueError):
+            found.append(name)
+        else:
+            found.append(f"{Path(name).name} {status.st_size} {status.st_mtime_ns}")
+    return hashlib.sha256("\n".join(found).encode()).hexdigest()[:16]
 
 
 def _refuse_unreadable(dataset: DatasetReader, *, uri: str, bidx: Sequence[int] | None, max_block_mb: int) -> None:

@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import rasterio
 
 import geoseg
 from geoseg.errors import PlanError
@@ -60,6 +62,19 @@ def test_a_changed_scene_is_another_plan(tmp_path: Path, tiny_bundle: Path) -> N
     before = geoseg.plan(path, model=tiny_bundle)
     write_scene(path, random_pixels((90, 90), seed=5))
     assert geoseg.plan(path, model=tiny_bundle).digest != before.digest
+
+
+def test_a_changed_mask_beside_the_scene_is_another_plan(tmp_path: Path, tiny_bundle: Path) -> None:
+    path = write_scene(tmp_path / "scene.tif", random_pixels((90, 90)))
+    valid = np.ones((90, 90), bool)
+    digests = set()
+    for missing in (0, 30, 60):
+        valid[:missing] = False
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(path, "r+") as target:
+            target.write_mask(valid)
+        assert (tmp_path / "scene.tif.msk").exists()
+        digests.add(geoseg.plan(path, model=tiny_bundle).digest)
+    assert len(digests) == 3
 
 
 def test_a_default_context_that_memory_does_not_take_is_halved_and_said(
