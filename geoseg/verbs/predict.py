@@ -116,17 +116,7 @@ def predict(
     finally:
         ready.model.release()
     finishing = time.perf_counter()
-
-    def enter(stage: str) -> None:
-        progress.stage = stage
-        if on_progress is not None:
-            on_progress(progress)
-
-    metrics = None
-    if truth is not None:
-        enter("scoring")
-        metrics = _evaluate(store, truth, ready.plan)
-    _finish(store, files, ready, asked, metrics=metrics, enter=enter)
+    metrics = _finish(store, files, ready, asked, truth=truth, enter=_stages(progress, on_progress))
     ended = time.perf_counter()
     return PredictResult(
         scene=name,
@@ -141,6 +131,17 @@ def predict(
             *(() if metrics is None else score_notes(metrics)),
         ),
     )
+
+
+def _stages(progress: Progress, on_progress: OnProgress | None) -> Callable[[str], None]:
+    """Tells whoever listens which stage after the tiles begins."""
+
+    def enter(stage: str) -> None:
+        progress.stage = stage
+        if on_progress is not None:
+            on_progress(progress)
+
+    return enter
 
 
 def _inspect_reference(reference: str | os.PathLike[str], ready: Prepared) -> LabelInfo:
@@ -174,11 +175,18 @@ def _finish(
     ready: Prepared,
     options: RunOptions,
     *,
-    metrics: dict[str, Any] | None,
+    truth: LabelInfo | None,
     enter: Callable[[str], None],
-) -> None:
-    """Everything that is derived from the whole store, each renamed into place when whole, the store last."""
-    if metrics is not None:
+) -> dict[str, Any] | None:
+    """Everything that is derived from the whole store, each renamed into place when whole, the store last.
+
+    Returns:
+        The scores, if there is a reference: they come first, so that every output carries them.
+    """
+    metrics = None
+    if truth is not None:
+        enter("scoring")
+        metrics = _evaluate(store, truth, ready.plan)
         store.update_attributes({"metrics": metrics})
     enter("overviews")
     store.add_overviews(threads=ready.plan.threads)
@@ -199,6 +207,7 @@ def _finish(
         finish_store(store.path, files.zarr, overwrite=True)
     else:
         discard(store.path)
+    return metrics
 
 
 def _tags(ready: Prepared, metrics: dict[str, Any] | None) -> dict[str, str]:
