@@ -124,7 +124,10 @@ def save_bundle(
     }
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        part.touch()
+        mode = part.stat().st_mode  # what the user's umask says; safetensors would leave the file private
         save_file(tensors, part, metadata={CARD_KEY: json.dumps(card.to_json())})
+        part.chmod(mode)
         part.replace(target)
     except OSError as error:
         with suppress(OSError):  # the folder itself may be what is wrong
