@@ -16,7 +16,7 @@ from geoseg.inference.segment import segment_tile, stitch_tile
 from geoseg.inference.stitch import Stitcher
 from geoseg.models.runtime import Predictor
 
-_TILE = 2048  # pixels a side; bounds the float sums of the blending stitches
+_TILE = 2048  # pixels a side of what is cut out and padded at once
 
 
 def predict_pixels(
@@ -48,11 +48,16 @@ def predict_pixels(
         multiple=predictor.multiple,
         exact=exact,
     )
+    # One tile where patches are blended: they are never computed twice, and the sums roll down the scene.
+    cells = (lattice.rows.count, lattice.cols.count)
     if return_logits:
-        one_tile = TileGrid(lattice=lattice, stitch=stitch, cells=(lattice.rows.count, lattice.cols.count))
-        return _logits(array, predictor, one_tile, batch_size)
+        return _logits(array, predictor, TileGrid(lattice=lattice, stitch=stitch, cells=cells), batch_size)
+    grid = (
+        make_tiles(lattice, stitch=stitch, tile=_TILE)
+        if stitch == "crop"
+        else TileGrid(lattice=lattice, stitch=stitch, cells=cells)
+    )
     classes = np.empty(lattice.shape, np.uint8)
-    grid = make_tiles(lattice, stitch=stitch, tile=_TILE)
     for tile in grid:
         rows, cols = slice(tile.read.row_off, tile.read.row_stop), slice(tile.read.col_off, tile.read.col_stop)
         part = array[:, rows, cols]

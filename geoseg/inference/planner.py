@@ -16,8 +16,8 @@ from geoseg.models.source import ModelSource
 from geoseg.raster.datasets import DEFAULT_CACHE_MB
 from geoseg.raster.scene import SceneInfo
 
-CROP_TILE, BLEND_TILE = 2048, 3072
-"""Default core side, pixels. Blending recomputes a tile's rim, so its tiles are larger; the float sums bound them."""
+CROP_TILE, BLEND_TILE = 2048, 6144
+"""Default core side, pixels. Blending recomputes a tile's rim, so its tiles are larger."""
 
 SLOTS = 3
 """Tiles in work at once: one computes while another is read and a third is written."""
@@ -187,16 +187,17 @@ def _batch_size(lattice: Lattice, model: ModelSource, options: PlanOptions, *, i
 
 
 def _memory(lattice: Lattice, model: ModelSource, options: PlanOptions, *, info: SceneInfo, batch: int) -> int:
-    """Peak bytes: libraries, activations of a batch, windows in flight, the float sums of a blending tile."""
+    """Peak bytes: libraries, activations of a batch, windows in flight, the rolling sums of a blending tile."""
     grid = make_tiles(lattice, stitch=options.stitch, tile=_tile_side(options))
     patch = lattice.patch[0] * lattice.patch[1]
     core = min(grid.core[0], lattice.shape[0]) * min(grid.core[1], lattice.shape[1])
     activations = (model.activation_bytes_per_pixel or _ACTIVATION_BYTES_PER_PIXEL) * patch * batch
     stored = len(info.recipe.bidx) * _itemsize(info.dtype) + 1
-    summed = 4 * len(model.legend) if options.stitch != "crop" else 0
+    rolling = 4 * len(model.legend) * lattice.patch[0] * min(grid.core[1], lattice.shape[1])
+    summed = 2 * rolling if options.stitch != "crop" else 0  # a copy while it moves down
     kept = 2 + len(model.legend) * options.layers.probabilities
     on_host = activations if options.device == "cpu" else 0
-    return int(_LIBRARIES_BYTES + DEFAULT_CACHE_MB * 2**20 + on_host + core * (SLOTS * (stored + kept) + summed))
+    return int(_LIBRARIES_BYTES + DEFAULT_CACHE_MB * 2**20 + on_host + core * SLOTS * (stored + kept) + summed)
 
 
 def _budget() -> int:

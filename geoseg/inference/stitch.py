@@ -30,8 +30,8 @@ class TileResult:
 class Stitcher:
     """Collects the patches of one tile, in lattice order.
 
-    Under ``crop`` every patch is final the moment it arrives and only uint8 is kept; under blending a (K, h, w) sum of
-    the core is. The sum runs in lattice order whatever the tile, so tile size cannot change its rounding.
+    Under ``crop`` every patch is final the moment it arrives and only uint8 is kept; under blending a (K, p, w) sum
+    rolls down the core. It runs in lattice order whatever the tile, so tile size cannot change its rounding.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Stitcher:
             keep_logits: sum the logits of the core under ``crop`` too, for :meth:`stitched_logits`.
         """
         self._grid, self._tile, self._layers = grid, tile, layers
-        self._summing = keep_logits or grid.stitch != "crop"
+        self._keep_logits = keep_logits
         contiguous = ids is None or ids == tuple(range(len(ids)))
         self._ids = None if contiguous or ids is None else torch.tensor(ids, dtype=torch.uint8)
         height, width = tile.core.shape
@@ -61,6 +61,7 @@ class Stitcher:
         self._confidence = torch.full((height, width), IGNORE, dtype=torch.uint8) if layers.confidence else None
         self._probabilities: torch.Tensor | None = None
         self._sum: torch.Tensor | None = None
+        self._first = 0  # row of the core that the sum's first row is
 
     def part(self, i: int, j: int) -> Window:
         """The pixels of the core that patch (i, j) has a say in."""
@@ -80,12 +81,34 @@ class Stitcher:
         top, left = part.row_off - lattice.rows.origin(i), part.col_off - lattice.cols.origin(j)
         inner = logits[:, top : top + part.height, left : left + part.width]
         rows, cols = part.within(self._tile.core)
-        if not self._summing:
+        if self._grid.stitch == "crop" and not self._keep_logits:
             self._decide(inner, rows, cols)
             return
         if self._sum is None:
-            self._sum = logits.new_zeros((logits.shape[0], *self._tile.core.shape))
-        self._sum[:, rows, cols] += inner * self._weights(i, j, part).to(logits.device)
+            height, width = self._tile.core.shape
+            height = height if self._keep_logits else min(height, lattice.rows.side)
+            self._sum = logits.new_zeros((logits.shape[0], height, width))
+        if not self._keep_logits:
+            self._advance(rows.start)
+        weights = self._weights(i, j, part).to(logits.device)
+        self._sum[:, rows.start - self._first : rows.stop - self._first, cols].add_(inner * weights)
+
+    def _advance(self, first: int) -> None:
+        """Decides the core's rows above ``first``: patches come in lattice order, so nothing is added to them any more.
+
+        Only as many rows as a patch has are summed at once, however tall the core.
+        """
+        assert self._sum is not None
+        ready = first - self._first
+        if ready <= 0:
+            return
+        held = self._sum.shape[1]
+        count = min(ready, held)
+        self._decide(self._sum[:, :count], slice(self._first, self._first + count), slice(None))
+        if count < held:
+            self._sum[:, : held - count] = self._sum[:, count:].clone()
+        self._sum[:, held - count :] = 0
+        self._first = first
 
     def stitched_logits(self) -> npt.NDArray[np.float32]:
         """The summed logits of the core, (K, h, w); only after ``keep_logits`` and at least one patch."""
@@ -95,8 +118,8 @@ class Stitcher:
     def finish(self, valid: npt.NDArray[np.bool_]) -> TileResult:
         """The layers of the core; ``valid`` (h, w) of the core, its False pixels become nodata."""
         if self._sum is not None:
-            everything = slice(None)
-            self._decide(self._sum, everything, everything)
+            rest = min(self._sum.shape[1], self._tile.core.height - self._first)
+            self._decide(self._sum[:, :rest], slice(self._first, self._first + rest), slice(None))
         invalid = ~valid
         classes = self._classes.numpy()
         classes[invalid] = IGNORE
