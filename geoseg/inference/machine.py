@@ -59,13 +59,18 @@ def peak_rss_bytes() -> int:
 
 @cache
 def macs_per_second() -> float:
-    """Multiply-adds per second of a float32 matrix product on all cores, measured once (some 30 ms)."""
-    side = 768
+    """Multiply-adds per second of float32 matrix products on all cores, measured once in some 10 ms.
+
+    The best of many products too small for BLAS to share out: on a busy machine its threads wait for each other, and
+    a single figure came out sixteen times too low.
+    """
+    side, repeats = 64, 50
     left = np.ones((side, side), np.float32)
+    product = np.empty_like(left)
     best = float("inf")
-    left @ left
-    for _ in range(5):
+    for _ in range(40):
         start = time.perf_counter()
-        left @ left
-        best = min(best, time.perf_counter() - start)
-    return side**3 / best
+        for _ in range(repeats):
+            np.matmul(left, left, out=product)
+        best = min(best, (time.perf_counter() - start) / repeats)
+    return core_count() * side**3 / best

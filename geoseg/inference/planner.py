@@ -25,10 +25,10 @@ SLOTS = 3
 _BATCH_PIXELS = {"cpu": 1_200_000, "cuda": 8_000_000}
 """Input pixels of a batch by device: enough to fill the machine, small enough for its memory."""
 
-_LIBRARIES_BYTES = 900_000_000  # torch, smp, GDAL and dask once imported, measured
+_LIBRARIES_BYTES = 1_200_000_000  # torch, smp, GDAL and dask at work, without activations: measured
 _ACTIVATION_BYTES_PER_PIXEL = 1000.0  # a guess for networks without a card
 _MEMORY_SHARE = 0.7  # of the machine's memory that a plan may use
-_EFFICIENCY = 0.55  # of a matrix product's rate that the card's networks reach in eager PyTorch, measured
+_EFFICIENCY = 0.55  # of that rate which the card's networks reach in eager PyTorch, measured
 _START_SECONDS = 6.0
 
 
