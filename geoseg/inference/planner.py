@@ -28,8 +28,8 @@ _BATCH_PIXELS = {"cpu": 1_200_000, "cuda": 8_000_000}
 _LIBRARIES_BYTES = 1_200_000_000  # torch, smp, GDAL and dask at work, without activations: measured
 _ACTIVATION_BYTES_PER_PIXEL = 1000.0  # a guess for networks without a card
 _MEMORY_SHARE = 0.7  # of the machine's memory that a plan may use
-_EFFICIENCY = 0.55  # of that rate which the card's networks reach in eager PyTorch, measured
-_START_SECONDS = 6.0
+_EFFICIENCY = 0.68  # of that rate which the card's networks reach in eager PyTorch, measured
+_START_SECONDS = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
