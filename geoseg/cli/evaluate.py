@@ -15,7 +15,7 @@ from geoseg.cli.report import print_json, print_rows, say
 @click.option("--model", "-m", "legend", metavar="BUNDLE|JSON", help="Legend, where the prediction carries none.")
 @click.option("--align", is_flag=True, help="Take the truth onto the prediction's grid by nearest neighbour.")
 @click.option("--no-write", is_flag=True, help="Do not store the scores beside the prediction.")
-@click.option("--quiet", "-q", is_flag=True, help="Nothing but results and errors.")
+@click.option("--quiet", "-q", is_flag=True, help="No tables, notes or progress.")
 @click.option("--debug", is_flag=True, help="Log in detail, and show tracebacks.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def evaluate(prediction: str, truth: str, *, no_write: bool, quiet: bool, as_json: bool, **options: Any) -> None:

@@ -42,7 +42,7 @@ class _LazyGroup(click.Group):
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(geoseg.__version__, prog_name="geoseg")
 def cli() -> None:
-    r"""Gigapixel aerial rasters to georeferenced class maps.
+    """Gigapixel aerial rasters to georeferenced class maps.
 
     \b
     geoseg predict scene.tif                        classes with the default model

@@ -10,6 +10,7 @@ import click
 from geoseg.choices import COMPRESSIONS, RESOLUTIONS, SCHEDULERS, STITCHES
 from geoseg.cli.params import AutoInt, Bands, chain_bands
 from geoseg.cli.report import print_json, print_rows, say, tile_progress
+from geoseg.cli.signals import advise_on_stop
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,7 +38,7 @@ _RUN_OPTIONS = (
     click.option("--zarr-format", type=click.Choice(["3", "2"]), default="3", help="2 opens in GDAL and QGIS."),
     click.option("--max-block-mb", type=int, default=1024, show_default=True, help="Largest block worth decoding."),
     click.option("--max-pixels", type=int, help="Refuse larger scenes."),
-    click.option("--quiet", "-q", is_flag=True, help="Nothing but results and errors."),
+    click.option("--quiet", "-q", is_flag=True, help="No tables, notes or progress."),
     click.option("--debug", is_flag=True, help="Log in detail, and show tracebacks."),
     click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
 )
@@ -94,7 +95,7 @@ def predict(
     as_json: bool,
     **options: Any,
 ) -> None:
-    r"""Turn each SCENE (path or URL) into a Cloud Optimized GeoTIFF and a Zarr store of classes.
+    """Turn each SCENE (path or URL) into a Cloud Optimized GeoTIFF and a Zarr store of classes.
 
     \b
     geoseg predict scene.tif
@@ -104,6 +105,7 @@ def predict(
     from geoseg.verbs.predict_scenes import jobs_of, predict_scenes
 
     asked = _asked(options)
+    advise_on_stop("the same command again continues")
     jobs = jobs_of(scenes, outputs=outputs, references=references, preview=preview)
     if dry_run:
         _dry_run(scenes, model=model, quiet=quiet, as_json=as_json, options=asked)

@@ -16,6 +16,8 @@ import threading
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+_advice = ""
+
 _sender: socket.socket
 """The end signals are written to; kept, or it would be closed."""
 
@@ -29,6 +31,12 @@ def leave_on_signals() -> None:
         signal.signal(signum, lambda _signum, _frame: None)  # makes Python's C handler write to the socket
     signal.set_wakeup_fd(_sender.fileno(), warn_on_full_buffer=False)
     threading.Thread(target=_wait, args=(receiver,), name="geoseg-signals", daemon=True).start()
+
+
+def advise_on_stop(advice: str) -> None:
+    """What to say after "stopped by …" from now on."""
+    global _advice
+    _advice = f"; {advice}"
 
 
 def default_signals() -> None:
@@ -47,6 +55,6 @@ def _wait(receiver: socket.socket) -> None:
 
 def _leave(signum: int) -> None:
     show_cursor = "\r\x1b[K\x1b[?25h" if sys.stderr.isatty() else ""  # the progress bar hides it
-    line = f"{show_cursor}stopped by {signal.Signals(signum).name}; the same command again continues\n"
+    line = f"{show_cursor}stopped by {signal.Signals(signum).name}{_advice}\n"
     os.write(2, line.encode())
     os._exit(128 + signum)

@@ -16,7 +16,7 @@ from geoseg.cli.report import print_json, say
 @click.option("--truth", metavar="TRUTH.tif", help="Write the classes too.")
 @click.option("--gsd", type=float, default=1.0, show_default=True, help="Ground metres per pixel.")
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
-@click.option("--quiet", "-q", is_flag=True, help="Nothing but results and errors.")
+@click.option("--quiet", "-q", is_flag=True, help="No tables, notes or progress.")
 @click.option("--debug", is_flag=True, help="Log in detail, and show tracebacks.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def synth(out: str, *, size: str, quiet: bool, as_json: bool, **options: Any) -> None:

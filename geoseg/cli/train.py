@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.command(short_help="Train a network and write its bundle.")
 @click.argument("config", metavar="CONFIG.toml")
 @click.option("--restart", is_flag=True, help="Start over instead of continuing from the last checkpoint.")
-@click.option("--quiet", "-q", is_flag=True, help="Nothing but results and errors.")
+@click.option("--quiet", "-q", is_flag=True, help="No tables, notes or progress.")
 @click.option("--debug", is_flag=True, help="Log in detail, and show tracebacks.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def train(config: str, *, restart: bool, quiet: bool, debug: bool, as_json: bool) -> None:  # noqa: ARG001 - main()

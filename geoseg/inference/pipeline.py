@@ -31,6 +31,8 @@ class Progress:
     pixels_done: int = 0
     resumed_tiles: int = 0
     """Tiles an earlier run had finished."""
+    resumed_pixels: int = 0
+    """Pixels of those tiles."""
     seconds: dict[str, float] = field(default_factory=lambda: {"read": 0.0, "compute": 0.0, "write": 0.0})
     """Busy seconds, which overlap."""
     patches: int = 0
@@ -111,6 +113,7 @@ def run_plan(
             progress.tiles_done += 1
             progress.resumed_tiles += 1
             progress.pixels_done += tile.core.pixels
+            progress.resumed_pixels += tile.core.pixels
         else:
             waiting.append((tile.row, tile.col))
     if on_progress is not None:

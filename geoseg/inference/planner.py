@@ -110,7 +110,7 @@ def _check(options: PlanOptions) -> None:
     found = (options.patch_size, options.overlap, options.tile, options.batch_size, options.threads)
     for (name, low), value in zip(least.items(), found, strict=True):
         if value is not None and value < low:
-            raise PlanError(f"a {name} of {value}: use {low} or more")
+            raise PlanError(f"{name} {value}: use {low} or more")
 
 
 def _dtype_notes(info: SceneInfo, model: ModelSource) -> list[str]:

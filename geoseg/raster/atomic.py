@@ -37,7 +37,9 @@ def output_errors(target: Path) -> Iterator[None]:
 
 def failure(target: Path, *, reason: str) -> str:
     """The line that tells why ``target`` could not be written."""
-    return f"cannot write {target}: {' '.join(reason.split())}; free some space or name another folder"
+    reason = " ".join(reason.split())
+    full = any(word in reason.lower() for word in ("space", "too large", "quota"))
+    return f"cannot write {target}: {reason}; {'free some space' if full else 'name another folder'}"
 
 
 def refuse_existing(target: Path, *, overwrite: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ MANY_BANDS = 1000
 
 GSD_RATIO = 1.25
 """A scene whose pixels are more than this factor larger or smaller than the model's is read resampled."""
+
+SQUARE = 0.02
+"""Pixels whose ground sides differ by less than this share keep their shape (in EPSG:3857 by half a percent)."""
 
 MAX_ENLARGEMENT = 16.0
 """Pixels this many times the model's are not cut into the model's: there would be nothing in them to see."""
@@ -222,7 +226,10 @@ def _choose_grid(
     if native_gsd is None or native.gcps or native.rpcs:
         why = "placed by GCPs or RPCs" if native.gcps or native.rpcs else "of unknown ground resolution"
         return None, [*notes, f"{why}: read as it is, not resampled to {model}"]
-    ratio_x, ratio_y = gsd / native_gsd[0], gsd / native_gsd[1]
+    across, down = native_gsd
+    if abs(across / down - 1) < SQUARE:
+        across = down = math.sqrt(across * down)
+    ratio_x, ratio_y = gsd / across, gsd / down
     if all(1 / GSD_RATIO <= ratio <= GSD_RATIO for ratio in (ratio_x, ratio_y)):
         return None, notes
     found = f"{native_gsd[0]:.3g} x {native_gsd[1]:.3g} m per pixel"

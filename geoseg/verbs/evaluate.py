@@ -113,6 +113,9 @@ def score_notes(metrics: Mapping[str, Any]) -> list[str]:
     notes = []
     if metrics["unpredicted_pixels"]:
         notes.append(f"{metrics['unpredicted_pixels']:,} labelled pixels have no prediction (255) and are not scored")
+    missing = [c["name"] for c in metrics["classes"] if not c["truth_pixels"]]
+    if metrics["pixels"] and missing:
+        notes.append(f"the reference has no pixel of {', '.join(missing)}: is its legend the map's?")
     if metrics["pixels"] == 0:
         notes.append("no pixel has both a label and a prediction: there is no score")
     return notes

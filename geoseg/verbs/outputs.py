@@ -65,7 +65,9 @@ def choose_outputs(
         suffix = target.suffix.lower()
         kind = "cog" if suffix in _COG_SUFFIXES else "zarr" if suffix == ".zarr" else None
         if kind is None:
-            raise OutputError(f"cannot tell what to write to {target}: outputs end in .tif or .zarr, or are a folder")
+            raise OutputError(
+                f"cannot tell what to write to {target}: outputs end in .tif or .zarr, or in / for a folder"
+            )
         if kind in found:
             raise OutputError(f"two outputs of one kind, {found[kind]} and {target}: give one .tif and one .zarr")
         found[kind] = target

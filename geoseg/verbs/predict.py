@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import geoseg
+from geoseg.errors import OutputError
 from geoseg.evaluation.compare import evaluate_windows
 from geoseg.inference.machine import peak_rss_bytes
 from geoseg.inference.pipeline import Progress, open_part, run_plan
@@ -44,6 +45,8 @@ class PredictResult:
     """Scores against the reference; None without one."""
     seconds: dict[str, float]
     """``total``, and busy seconds of ``read``, ``compute`` and ``write``, which overlap; ``finish`` for the rest."""
+    predicted_pixels: int
+    """Pixels of the scene that this run predicted; the rest an earlier one had."""
     peak_rss_bytes: int
     """Largest resident memory of any process of the run."""
     notes: tuple[str, ...]
@@ -56,6 +59,7 @@ class PredictResult:
             "plan": self.plan.to_json(),
             "metrics": self.metrics,
             "seconds": self.seconds,
+            "predicted_pixels": self.predicted_pixels,
             "peak_rss_bytes": self.peak_rss_bytes,
             "notes": list(self.notes),
         }
@@ -99,6 +103,8 @@ def predict(
     asked = RunOptions(**options)
     name = locate(scene)
     files = choose_outputs(name, wanted, preview=preview)
+    if files.zarr is None and (asked.confidence or asked.probabilities):
+        raise OutputError("confidence and probabilities are layers of the Zarr store: add an output that ends in .zarr")
     continued = was_created(files.part)
     if not continued:  # the cheapest refusal comes first
         refuse_outputs(files, scene=name, overwrite=asked.overwrite)
@@ -124,6 +130,7 @@ def predict(
         plan=ready.plan,
         metrics=metrics,
         seconds={"total": ended - started, **progress.seconds, "finish": ended - finishing},
+        predicted_pixels=progress.pixels_done - progress.resumed_pixels,
         peak_rss_bytes=peak_rss_bytes(),
         notes=(
             *ready.plan.notes,

@@ -45,12 +45,13 @@ class Run:
         """What was written and what it took, as a table of two columns."""
         assert self.result is not None
         result = self.result
-        height, width = result.plan.geobox.shape
         rows = [("wrote", f"{path}  ({_size(Path(path)) / 1e6:.2f} MB)") for path in result.outputs]
         seconds = result.seconds
         total = seconds["total"]
         busy = ", ".join(f"{name} {seconds[name]:.1f}" for name in ("read", "compute", "write", "finish"))
-        rows.append(("time", f"{total:.1f} s, {height * width / 1e6 / total:.2f} Mpx/s (busy seconds: {busy})"))
+        rows.append(
+            ("time", f"{total:.1f} s, {result.predicted_pixels / 1e6 / total:.2f} Mpx/s (busy seconds: {busy})")
+        )
         rows.append(("memory", f"{result.peak_rss_bytes / 1e9:.2f} GB at most"))
         rows += [("note", note) for note in result.notes if note not in result.plan.notes]
         if result.metrics is not None:

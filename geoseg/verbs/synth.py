@@ -17,7 +17,7 @@ from geoseg.errors import OutputError, PlanError
 from geoseg.geometry.geobox import GeoBox
 from geoseg.geometry.windows import Window, split
 from geoseg.legend import IGNORE
-from geoseg.raster.atomic import refuse_existing
+from geoseg.raster.atomic import output_errors, refuse_existing
 from geoseg.raster.geotiff import geotiff_writer
 from geoseg.synthesis.legend import LEGEND
 from geoseg.synthesis.world import GSDS, render
@@ -160,6 +160,8 @@ def _targets(out: str | Path, truth: str | Path | None, *, overwrite: bool) -> t
         if path.suffix.lower() not in {".tif", ".tiff"}:
             raise OutputError(f"synth writes GeoTIFF: {path} must end in .tif")
         refuse_existing(path, overwrite=overwrite)
+        with output_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
     if len(paths) == 2 and paths[0].absolute() == paths[1].absolute():
         raise OutputError(f"scene and truth cannot both be {paths[0]}; name two files")
     return paths

@@ -60,6 +60,19 @@ def test_predict_json_has_what_programs_read(scene: Path, tiny_bundle: Path) -> 
     assert data["plan"]["digest"] == json.loads(geoseg("plan", scene, "-m", tiny_bundle, "--json").stdout)["digest"]
 
 
+@pytest.mark.parametrize("command", [[], ["predict"], ["plan"], ["evaluate"], ["train"], ["synth"], ["model", "info"]])
+def test_help_is_readable(command: list[str]) -> None:
+    text = geoseg(*command, "--help").stdout
+    assert "Usage:" in text
+    assert "\\b" not in text
+    assert "\b" not in text
+
+
+def test_layers_without_a_store_are_refused(scene: Path, tiny_bundle: Path) -> None:
+    line = failure("predict", scene, "-m", tiny_bundle, "-o", scene.parent / "out.tif", "--confidence")
+    assert ".zarr" in line
+
+
 def test_a_dry_run_is_the_plan(scene: Path, tiny_bundle: Path) -> None:
     dry = geoseg("predict", scene, "-m", tiny_bundle, "--dry-run", "--json")
     assert json.loads(dry.stdout) == json.loads(geoseg("plan", scene, "-m", tiny_bundle, "--json").stdout)

@@ -79,7 +79,7 @@ def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ({"threads": 0}, PlanError),
         ({"out": "s.png"}, OutputError),
         ({"truth": "s.tif"}, OutputError),
-        ({"out": "missing/s.tif"}, OutputError),
+        ({"out": "/dev/null/s.tif"}, OutputError),
     ],
 )
 def test_impossible_wishes_are_refused(
