@@ -27,7 +27,10 @@ def train(config: str, *, restart: bool, quiet: bool, debug: bool, as_json: bool
     def show(progress: TrainProgress) -> None:
         say(_line(progress), quiet=quiet)
 
-    made = run(config, restart=restart, progress=show)
+    def begin(done: int, steps: int) -> None:
+        say(f"continuing after step {done} of {steps}" if done else f"training, {steps} steps", quiet=quiet)
+
+    made = run(config, restart=restart, progress=show, on_start=begin)
     for note in made.notes:
         say(f"note  {note}", quiet=quiet)
     say(f"wrote  {made.bundle.path}", quiet=quiet)
@@ -45,7 +48,7 @@ def train(config: str, *, restart: bool, quiet: bool, debug: bool, as_json: bool
 def _line(progress: TrainProgress) -> str:
     """How far a training is, and its scores where it was just validated."""
     line = (
-        f"step {progress.step}/{progress.steps} ({progress.share:.0%}, {progress.seconds / 60:.0f} min)"
+        f"step {progress.step}/{progress.steps} ({progress.share:.0%} after {progress.seconds / 60:.0f} min)"
         f"  loss {progress.loss:.4f}  learning rate {progress.learning_rate:.1e}"
     )
     scores = [f"{name} mIoU {score.miou:.4f}" for name, score in (progress.scores or {}).items()]

@@ -49,7 +49,11 @@ class TrainResult:
 
 
 def train(
-    config_path: str | os.PathLike[str], *, restart: bool = False, progress: Progress | None = None
+    config_path: str | os.PathLike[str],
+    *,
+    restart: bool = False,
+    progress: Progress | None = None,
+    on_start: Callable[[int, int], None] | None = None,
 ) -> TrainResult:
     """Trains a network as a TOML file says and writes a bundle; goes on from the last checkpoint if there is one.
 
@@ -57,6 +61,7 @@ def train(
         config_path: the configuration, see :mod:`geoseg.training.settings`.
         restart: start over even if there is a checkpoint.
         progress: called every ``training.log_every`` steps.
+        on_start: called once, with the steps done by earlier attempts and the steps there are to be.
 
     Raises:
         ConfigError: if the configuration, or a checkpoint beside it, cannot be used.
@@ -76,6 +81,8 @@ def train(
     )
     check_patch(config, multiple=multiple_of(network))
     found = _find_checkpoint(config, restart=restart)
+    if on_start is not None:
+        on_start(0 if found is None else found.step, config.training.steps)
     with raster_environment(cache_mb=128):
         return _Run(config, network=network, found=found, progress=progress).finish()
 
