@@ -23,7 +23,6 @@ class Child:
 
     seconds: float
     """Wall time, start-up included."""
-    cpu_seconds: float
     peak_rss_bytes: int
     stdout: str
 
@@ -41,7 +40,6 @@ def run_child(command: Sequence[str]) -> Child:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
     return Child(
         seconds=seconds,
-        cpu_seconds=usage.ru_utime + usage.ru_stime,
         peak_rss_bytes=usage.ru_maxrss * 1024,
         stdout=stdout,
     )

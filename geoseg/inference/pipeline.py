@@ -10,9 +10,9 @@ from typing import Any
 
 from geoseg.choices import Scheduler
 from geoseg.errors import PlanError, SceneReadError
-from geoseg.inference.executors import Work, run_tiles
+from geoseg.inference.executors import run_tiles
 from geoseg.inference.plan import Plan
-from geoseg.inference.tilework import TileReport, TileTask, end_run, start_run, work_tile
+from geoseg.inference.tilework import TileReport, TileTask, end_run, start_run
 from geoseg.models.source import ModelSource
 from geoseg.raster.zarr_store import ResultStore, StoreSpec, create_store, open_store, was_created
 
@@ -35,8 +35,6 @@ class Progress:
     """Pixels of those tiles."""
     seconds: dict[str, float] = field(default_factory=lambda: {"read": 0.0, "compute": 0.0, "write": 0.0})
     """Busy seconds, which overlap."""
-    patches: int = 0
-    """Patches computed by this run."""
     stage: str = "predicting"
     """What is being done; after the tiles ``scoring``, ``overviews``, ``COG``, ``preview``."""
 
@@ -44,7 +42,6 @@ class Progress:
         """Counts a tile."""
         self.tiles_done += 1
         self.pixels_done += report.pixels
-        self.patches += report.patches
         self.seconds["read"] += report.read_seconds
         self.seconds["compute"] += report.compute_seconds
         self.seconds["write"] += report.write_seconds
@@ -89,7 +86,6 @@ def run_plan(
     *,
     scheduler: Scheduler = "threads",
     on_progress: Callable[[Progress], None] | None = None,
-    work: Work = work_tile,
 ) -> Progress:
     """Segments every tile of a plan that the store does not hold yet.
 
@@ -99,7 +95,6 @@ def run_plan(
         store: what :func:`open_part` gave.
         scheduler: ``threads`` or ``sync``.
         on_progress: called once before the first tile and after each.
-        work: what is done with a tile; tests put fakes here.
 
     Raises:
         GeosegError: the first tile's error; finished tiles stay in the store.
@@ -122,7 +117,7 @@ def run_plan(
     start_run(run)
     task = TileTask(plan=plan, model=model, store=store.path, run=run)
     try:
-        for report in run_tiles(task, waiting, scheduler=scheduler, work=work):
+        for report in run_tiles(task, waiting, scheduler=scheduler):
             progress.add(report)
             if on_progress is not None:
                 on_progress(progress)

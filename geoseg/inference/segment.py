@@ -38,7 +38,7 @@ def stitch_tile(
     stitcher: Stitcher,
     batch_size: int = 1,
     check_stop: Callable[[], None] | None = None,
-) -> int:
+) -> None:
     """Runs the patches of a tile through the predictor into the stitcher.
 
     Patches without a valid pixel to answer for never reach the network; leaving them out changes no other patch.
@@ -52,14 +52,10 @@ def stitch_tile(
         stitcher: takes them, in lattice order.
         batch_size: patches per forward pass.
         check_stop: called between batches; raises to stop.
-
-    Returns:
-        The number of patches that were computed.
     """
     padded, padded_valid = reflect_rim(pixels, valid, height=tile.padded.height, width=tile.padded.width)
     wanted = _patches_with_data(valid, tile, stitcher)
     rows, cols = grid.lattice.rows, grid.lattice.cols
-    computed = 0
     for batch in _batches(wanted, batch_size):
         if check_stop is not None:
             check_stop()
@@ -73,8 +69,6 @@ def stitch_tile(
         )
         for (i, j), answer in zip(batch, logits, strict=True):
             stitcher.add(i, j, answer)
-        computed += len(batch)
-    return computed
 
 
 def segment_tile(

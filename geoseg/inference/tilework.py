@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from geoseg.errors import StoppedError
 from geoseg.geometry.tiles import Tile
@@ -18,9 +17,6 @@ from geoseg.inference.stitch import TileResult
 from geoseg.models.source import ModelSource
 from geoseg.raster.reading import read_window
 from geoseg.raster.zarr_store import ResultStore, open_store
-
-if TYPE_CHECKING:
-    from geoseg.models.runtime import Predictor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +37,6 @@ class TileReport:
     key: str
     pixels: int
     """Pixels of its core."""
-    patches: int
-    """Patches that were computed; those without data are not."""
     read_seconds: float
     compute_seconds: float
     write_seconds: float
@@ -84,46 +78,31 @@ def work_tile(task: TileTask, row: int, col: int) -> TileReport:
     pixels, valid = read_window(task.plan.recipe, tile.read)
     read = time.perf_counter()
 
-    def compute() -> tuple[TileResult, int, float]:
+    def compute() -> tuple[TileResult, float]:
         begun = time.perf_counter()
-        predictor = _Counting(task.model.predictor(task.plan.device))
         result = segment_tile(
             pixels,
             valid,
             grid=task.plan.grid,
             tile=tile,
-            predictor=predictor,
+            predictor=task.model.predictor(task.plan.device),
             layers=task.plan.layers,
             ids=task.plan.legend.ids,
             batch_size=task.plan.batch_size,
             check_stop=lambda: _raise_if_stopped(task.run),
         )
-        return result, predictor.patches, time.perf_counter() - begun
+        return result, time.perf_counter() - begun
 
-    result, patches, computing = _device_thread(task.plan.device, task.plan.threads).submit(compute).result()
+    result, computing = _device_thread(task.plan.device, task.plan.threads).submit(compute).result()
     writing = time.perf_counter()
     _write(_store(task.store), tile, result)
     return TileReport(
         key=tile.key,
         pixels=tile.core.pixels,
-        patches=patches,
         read_seconds=read - started,
         compute_seconds=computing,
         write_seconds=time.perf_counter() - writing,
     )
-
-
-class _Counting:
-    """A predictor that counts the patches it is given."""
-
-    def __init__(self, predictor: Predictor) -> None:
-        self._logits = predictor.logits
-        self.multiple = predictor.multiple
-        self.patches = 0
-
-    def logits(self, pixels, valid):  # type: ignore[no-untyped-def]
-        self.patches += len(pixels)
-        return self._logits(pixels, valid)
 
 
 def _write(store: ResultStore, tile: Tile, result: TileResult) -> None:

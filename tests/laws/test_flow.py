@@ -142,7 +142,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Callable[[_Counter], _Counter]:
         monkeypatch.setattr(
             pipeline,
             "run_tiles",
-            lambda task, tiles, *, scheduler, work: plain(task, tiles, scheduler="sync", work=counter),
+            lambda task, tiles, *, scheduler: plain(task, tiles, scheduler="sync", work=counter),
         )
         return counter
 
