@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
+from geoseg.contexts.calibration import Calibration
+from geoseg.contexts.candidates import SizeRule
+from geoseg.contexts.scores import ScoreTable
 from geoseg.errors import BundleError, LegendError
 from geoseg.legend import Legend
+
+_T = TypeVar("_T")
 
 FORMAT = 1
 """Format of the cards this version writes; newer ones are refused, older ones are read."""
@@ -50,8 +55,16 @@ class Card:
     legend: Legend
     multiple: int
     """Sides of patches are multiples of this: the network's total downsampling."""
+    least: int = 1
+    """The smallest side the network takes, pixels."""
+    only: tuple[int, ...] = ()
+    """The only sides a network of fixed size takes, pixels; empty for any other network."""
     patch_sizes: tuple[int, ...]
-    """Sides of the patches it was trained on, pixels; the first is the default context's fallback."""
+    """Sides of the patches it was trained on, pixels."""
+    context_scores: ScoreTable | None = None
+    """What each context earned in training; None if it was trained on one."""
+    calibration: Calibration | None = None
+    """What each context reached on held-out scenes; None before `geoseg calibrate`."""
     context: int
     """Default patch side at prediction, pixels (a context: fitted to the scene)."""
     halo: int = 32
@@ -80,6 +93,11 @@ class Card:
         if self.gsd is not None and not (self.gsd > 0 and math.isfinite(self.gsd)):
             raise BundleError(f"the GSD must be a positive number of metres, not {self.gsd}")
 
+    @property
+    def rule(self) -> SizeRule:
+        """Which sides of patches the network takes."""
+        return SizeRule(multiple=self.multiple, least=self.least, only=self.only)
+
     def to_json(self) -> dict[str, Any]:
         """The card as plain values; ``from_json`` is the inverse."""
         return {
@@ -94,9 +112,13 @@ class Card:
             "gsd": self.gsd,
             "legend": self.legend.to_json(),
             "multiple": self.multiple,
+            "least": self.least,
+            "only": list(self.only),
             "patch_sizes": list(self.patch_sizes),
             "context": self.context,
             "halo": self.halo,
+            "context_scores": None if self.context_scores is None else self.context_scores.to_json(),
+            "calibration": None if self.calibration is None else self.calibration.to_json(),
             "activation_bytes_per_pixel": self.activation_bytes_per_pixel,
             "macs_per_pixel": self.macs_per_pixel,
             "training": dict(self.training),
@@ -130,14 +152,18 @@ class Card:
                     mean=tuple(float(v) for v in data["normalisation"]["mean"]),
                     std=tuple(float(v) for v in data["normalisation"]["std"]),
                 ),
-                gsd=_optional_float(data.get("gsd")),
+                gsd=_optional(float, data.get("gsd")),
                 legend=Legend.from_json(data["legend"]),
                 multiple=int(data["multiple"]),
+                least=int(data.get("least", 1)),
+                only=tuple(int(v) for v in data.get("only", ())),
+                context_scores=_optional(ScoreTable.from_json, data.get("context_scores")),
+                calibration=_optional(Calibration.from_json, data.get("calibration")),
                 patch_sizes=sizes,
                 context=int(data.get("context", sizes[0])),
                 halo=int(data.get("halo", 32)),
-                activation_bytes_per_pixel=_optional_float(data.get("activation_bytes_per_pixel")),
-                macs_per_pixel=_optional_float(data.get("macs_per_pixel")),
+                activation_bytes_per_pixel=_optional(float, data.get("activation_bytes_per_pixel")),
+                macs_per_pixel=_optional(float, data.get("macs_per_pixel")),
                 training=dict(data.get("training", {})),
                 metrics=dict(data.get("metrics", {})),
                 licence=str(data.get("licence", "")),
@@ -149,5 +175,5 @@ class Card:
             raise BundleError(f"the bundle's card is damaged: {type(error).__name__} {error}") from error
 
 
-def _optional_float(value: Any) -> float | None:
-    return None if value is None else float(value)
+def _optional(read: Callable[[Any], _T], value: Any) -> _T | None:
+    return None if value is None else read(value)

@@ -12,6 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from geoseg.contexts.candidates import SizeRule
+from geoseg.contexts.distributions import Distribution
+from geoseg.contexts.scores import ScoreTable
 from geoseg.models.card import Card, Normalisation
 from geoseg.models.measure import activation_bytes_per_pixel, macs_per_pixel
 from geoseg.training.settings import TrainConfig
@@ -25,8 +28,12 @@ class RunFacts:
     dtype: str
     """Data type of the scenes."""
     normalisation: Normalisation
-    multiple: int
-    """What the sides of the network's patches are multiples of."""
+    rule: SizeRule
+    """Which sides of patches the network takes."""
+    contexts: Distribution
+    """What its training drew."""
+    context_scores: ScoreTable
+    """What they earned."""
     steps: int
     """Steps made."""
     seconds: float
@@ -38,7 +45,7 @@ class RunFacts:
 def describe(config: TrainConfig, network: nn.Module, run: RunFacts) -> Card:
     """The card; measures what the network costs per pixel on the way."""
     model, bands = config.model, len(config.model.bands)
-    side = 8 * max(run.multiple, 32)
+    side = run.rule.near(8 * max(run.rule.multiple, 32))[-1]
     return Card(
         name=model.name,
         description=model.description,
@@ -49,8 +56,11 @@ def describe(config: TrainConfig, network: nn.Module, run: RunFacts) -> Card:
         normalisation=run.normalisation,
         gsd=model.gsd,
         legend=config.legend,
-        multiple=run.multiple,
-        patch_sizes=(config.training.patch_size,),
+        multiple=run.rule.multiple,
+        least=run.rule.least,
+        only=run.rule.only,
+        patch_sizes=run.contexts.sizes,
+        context_scores=run.context_scores if len(run.contexts.sizes) > 1 else None,
         context=model.context,
         halo=model.halo,
         activation_bytes_per_pixel=round(activation_bytes_per_pixel(network, bands=bands, side=side), 1),
@@ -66,6 +76,7 @@ def _account(config: TrainConfig, run: RunFacts) -> dict[str, Any]:
     """What somebody needs to judge or repeat the run."""
     return {
         **dataclasses.asdict(config.training),
+        "start": Path(config.model.start).name,
         "steps": run.steps,
         "steps_planned": config.training.steps,
         "minutes": round(run.seconds / 60, 1),

@@ -15,7 +15,7 @@ import torch
 
 from geoseg.errors import ConfigError, OutputError
 
-FORMAT = 1
+FORMAT = 2
 NAME = "checkpoint.pt"
 
 _FREE = (
@@ -51,6 +51,8 @@ class Checkpoint:
     """The averaged weights."""
     optimiser: Mapping[str, Any]
     normalisation: Mapping[str, list[float]]
+    scores: Mapping[str, Any]
+    """The contexts' score table as plain values."""
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -69,6 +71,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "average": dict(checkpoint.average),
         "optimiser": dict(checkpoint.optimiser),
         "normalisation": dict(checkpoint.normalisation),
+        "scores": json.dumps(checkpoint.scores),
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,6 +112,7 @@ def _from_plain(data: Any) -> Checkpoint:
         average=data["average"],
         optimiser=data["optimiser"],
         normalisation=data["normalisation"],
+        scores=json.loads(data["scores"]),
     )
 
 

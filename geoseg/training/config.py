@@ -9,11 +9,11 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from geoseg.errors import ConfigError, LegendError
 from geoseg.legend import Legend
-from geoseg.training.settings import AugmentConfig, FitConfig, LossConfig, ModelConfig, SceneConfig, TrainConfig
+from geoseg.training.settings import AugmentConfig, FitConfig, ModelConfig, SceneConfig, TrainConfig
 
 PRECISIONS = ("32-true", "bf16-mixed")
 ACCELERATORS = ("auto", "cpu", "gpu")
@@ -50,6 +50,8 @@ def parse_config(data: Mapping[str, Any], *, folder: Path) -> TrainConfig:
     """
     _refuse_unknown(data, known=_TOP_KEYS, where="")
     model = _section(ModelConfig, _table(data, "model"), where="model")
+    if model.start:
+        model = dataclasses.replace(model, start=_source(model.start, folder=folder, where="model.start"))
     training = _section(FitConfig, _table(data, "training"), where="training")
     augment = _section(AugmentConfig, data.get("augment", {}), where="augment")
     output = _table(data, "output")
@@ -67,25 +69,6 @@ def parse_config(data: Mapping[str, Any], *, folder: Path) -> TrainConfig:
     _check_training(config)
     _check_augment(config)
     return config
-
-
-def check_patch(config: TrainConfig, *, multiple: int) -> None:
-    """Refuses a patch or a halo that the network cannot take.
-
-    Raises:
-        ConfigError: if one is not a multiple of ``multiple``.
-    """
-    for key, value in (
-        ("training.patch_size", config.training.patch_size),
-        ("model.context", config.model.context),
-        ("model.halo", config.model.halo),
-    ):
-        if value % multiple:
-            below = value // multiple * multiple
-            raise ConfigError(
-                f"{key} = {value} is not a multiple of {multiple}, which {config.model.architecture} needs;"
-                f" take {max(below, 0 if key == 'model.halo' else multiple)} or {below + multiple}"
-            )
 
 
 def to_json(config: TrainConfig) -> dict[str, Any]:
@@ -124,7 +107,7 @@ def _check_training(config: TrainConfig) -> None:
     t = config.training
     for key in ("steps", "batch_size", "patch_size", "checkpoint_every", "log_every", "loaders"):
         _demand(getattr(t, key) >= 1, f"training.{key}", "must be at least 1")
-    for key in ("threads", "validate_every", "weight_decay", "seed"):
+    for key in ("threads", "validate_every", "weight_decay", "seed", "pixel_budget"):
         _demand(getattr(t, key) >= 0, f"training.{key}", "must not be negative")
     _demand(t.seed < 2**32, "training.seed", "must be below 2^32")
     for key in ("learning_rate", "clip_norm"):
@@ -225,8 +208,12 @@ def _section(kind: type[_T], table: Any, *, where: str) -> _T:
 def _convert(value: Any, hint: Any, *, key: str) -> Any:
     if get_origin(hint) is UnionType:  # X | None: TOML has no null, so a value is an X
         return _convert(value, next(a for a in get_args(hint) if a is not type(None)), key=key)
-    if hint is LossConfig:
-        return _section(LossConfig, value, where=key)
+    if dataclasses.is_dataclass(hint):
+        return _section(hint, value, where=key)  # type: ignore[arg-type]
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise ConfigError(f"{key} is {value!r:.60}: there are {', '.join(get_args(hint))}")
+        return value
     if get_origin(hint) is tuple:
         kinds = get_args(hint)
         if not isinstance(value, list) or (kinds[-1] is not Ellipsis and len(value) != len(kinds)):

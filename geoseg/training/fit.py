@@ -130,7 +130,7 @@ class _Keeper(lightning.Callback):
         """Keeps the books after a step."""
         del outputs, batch, batch_idx
         module = _module(pl_module)
-        module.update_average()
+        module.count_step()
         config, step = self._config, module.done
         share = share_done(step=step, steps=config.steps, seconds=self._books.clock.seconds(), limit=self._limit)
         validated = share >= 1 or bool(config.validate_every and step % config.validate_every == 0)
@@ -168,6 +168,7 @@ class _Keeper(lightning.Callback):
                 average=module.average.state_dict(),
                 optimiser=trainer.optimizers[0].state_dict(),
                 normalisation=self._books.normalisation,
+                scores=module.scores.to_json(),
             ),
         )
 

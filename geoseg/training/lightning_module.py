@@ -9,6 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from geoseg.contexts.scores import ScoreTable
+from geoseg.legend import IGNORE
+from geoseg.training.draws import new_scores
 from geoseg.training.lightning_extra import lightning
 from geoseg.training.losses import SegmentationLoss
 from geoseg.training.settings import FitConfig
@@ -34,11 +37,15 @@ class SegmentationModule(lightning.LightningModule):
         """Steps done, all attempts together."""
         self.last_loss = torch.tensor(0.0)
         """Loss of the last step."""
+        self.scores = new_scores(config)
+        """What each context earned so far."""
         self.last_rate = 0.0
         """Learning rate of the last step."""
         self._config = config
         self._rate = rate
         self._optimiser_state: Mapping[str, Any] | None = None
+        self._earned = torch.tensor(0.0)
+        self._context = 0
 
     def restore(
         self,
@@ -47,11 +54,13 @@ class SegmentationModule(lightning.LightningModule):
         network: Mapping[str, torch.Tensor],
         average: Mapping[str, torch.Tensor],
         optimiser: Mapping[str, Any],
+        scores: ScoreTable,
     ) -> None:
         """Goes on from a checkpoint's state."""
         self.network.load_state_dict(network)
         self.average.load_state_dict(average)
         self._optimiser_state = optimiser
+        self.scores = scores
         self.done = step
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -77,21 +86,49 @@ class SegmentationModule(lightning.LightningModule):
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> torch.Tensor:  # noqa: ARG002
         """The loss of one batch."""
         pixels, labels = batch
-        loss: torch.Tensor = self.loss(self.network(pixels.to(memory_format=torch.channels_last)), labels)
+        logits = self.network(pixels.to(memory_format=torch.channels_last))
+        loss: torch.Tensor = self.loss(logits, labels)
         self.last_loss = loss.detach()
+        by_loss = self.scores.criterion == "loss"
+        self._earned = self.last_loss if by_loss else class_normalised_accuracy(logits.detach(), labels)
+        self._context = labels.shape[-1]
         return loss
 
     @torch.no_grad()
-    def update_average(self) -> None:
-        """Counts the step that was just made and moves the average towards the weights.
+    def count_step(self) -> None:
+        """Counts the step that was just made, and its context's score, and moves the average towards the weights.
 
         The decay rises from 0.1, so that the average forgets the random start. Running means and variances of
         normalisation layers are averaged too, counters copied.
         """
         self.done += 1
+        self.scores.add(self._context, float(self._earned))
         decay = min(self._config.ema_decay, (1 + self.done) / (10 + self.done))
         for mine, theirs in zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True):
             if mine.is_floating_point():
                 mine.lerp_(theirs, 1 - decay)
             else:
                 mine.copy_(theirs)
+
+
+@torch.no_grad()
+def class_normalised_accuracy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Mean over the classes present of the share of their pixels that are right; NaN without a labelled pixel.
+
+    What a batch earns its context (Nogueira et al., TGRS 2019, "average accuracy").
+
+    Args:
+        logits: (N, K, H, W).
+        labels: (N, H, W) int64 channel indices, 255 = ignored.
+
+    Returns:
+        A float32 scalar on the logits' device.
+    """
+    classes = logits.shape[1]
+    known = labels != IGNORE
+    truth = labels[known]
+    right = truth[logits.argmax(dim=1)[known] == truth]
+    counts = torch.bincount(truth, minlength=classes)
+    hits = torch.bincount(right, minlength=classes)
+    present = counts > 0
+    return (hits[present] / counts[present]).mean()

@@ -1,8 +1,10 @@
 """Class-balanced patches, drawn straight from rasters.
 
-A patch is a function of (seed, step, position in the batch) and of nothing else, so a resumed run sees exactly the
-patches an uninterrupted one would have seen, and there is no sampler state to keep. Memory is bounded: pixels are read
-by window, labels are copied once into a flat file (a PNG cannot be read out of order) and mapped from there.
+A step draws one context for its whole batch, and as many patches of that size as the pixel budget takes, so large
+patches need no more memory than small ones. A patch is a function of (seed, step, position in the batch) and of nothing
+else, so a resumed run sees exactly the patches an uninterrupted one would have seen, and there is no sampler state to
+keep. Memory is bounded: pixels are read by window, labels are copied once into a flat file (a PNG cannot be read out of
+order) and mapped from there.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from geoseg.contexts.distributions import Distribution
 from geoseg.errors import ConfigError
 from geoseg.models.card import Normalisation
 from geoseg.training.augment import Floats, random_placement, recoloured
@@ -39,8 +42,8 @@ class PatchSampler:
     Args:
         scenes: what to draw from.
         normalisation: applied to stored pixels.
-        patch_size: side of the patches, pixels.
-        batch_size: patches per step.
+        contexts: what a step draws the side of its patches from.
+        pixel_budget: input pixels of a step; a batch is as many patches as fit, at least one.
         augment: how they are varied.
         balance: 0 draws classes by their area, 1 all alike.
         seed: seed of everything drawn.
@@ -54,8 +57,8 @@ class PatchSampler:
         scenes: Sequence[LabelledScene],
         *,
         normalisation: Normalisation,
-        patch_size: int,
-        batch_size: int,
+        contexts: Distribution,
+        pixel_budget: int,
         augment: AugmentConfig,
         balance: float = 1.0,
         seed: int = 0,
@@ -69,14 +72,16 @@ class PatchSampler:
         self._block_odds = [_block_odds(s.counts) for s in self._scenes]
         self._mean = np.array(normalisation.mean, dtype=np.float32)[:, None, None]
         self._scale = np.array([1 / s for s in normalisation.std], dtype=np.float32)[:, None, None]
-        self._size = patch_size
-        self._count = batch_size
+        self._contexts = contexts
+        self._budget = pixel_budget
         self._augment = augment
         self._seed = seed
 
     def batch(self, step: int) -> Batch:
-        """The batch of a step."""
-        drawn = [self._patch(np.random.default_rng((self._seed, step, i))) for i in range(self._count)]
+        """The batch of a step: patches of one size."""
+        size = self._contexts.size_at(step, seed=self._seed)
+        count = max(1, self._budget // size**2)
+        drawn = [self._patch(size, np.random.default_rng((self._seed, step, i))) for i in range(count)]
         return Batch(
             pixels=np.stack([pixels for pixels, _ in drawn]),
             labels=np.stack([labels for _, labels in drawn]).astype(np.int64),
@@ -96,14 +101,14 @@ class PatchSampler:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _patch(self, rng: np.random.Generator) -> tuple[Floats, Labels]:
+    def _patch(self, size: int, rng: np.random.Generator) -> tuple[Floats, Labels]:
         index = _pick(self._scene_odds, rng)
         scene = self._scenes[index]
         row, col = self._pixel(index, rng)
         placement = random_placement(self._augment, rng)
-        shift = rng.uniform(-self._size / 3, self._size / 3, size=2)  # the drawn pixel need not be in the middle
+        shift = rng.uniform(-size / 3, size / 3, size=2)  # the drawn pixel need not be in the middle
         pixels, valid, labels = cut_patch(
-            scene, centre=(row + shift[0], col + shift[1]), placement=placement, size=self._size, normalise=self._norm
+            scene, centre=(row + shift[0], col + shift[1]), placement=placement, size=size, normalise=self._norm
         )
         pixels = recoloured(pixels, self._augment, rng)
         pixels[:, ~valid] = 0.0  # the rule of prediction: what has no data is the mean

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from geoseg.contexts.distributions import DistributionName
+from geoseg.contexts.scores import Criterion
 from geoseg.legend import Legend
 
 
@@ -32,6 +34,8 @@ class ModelConfig:
     """Pixels at a patch's rim that are not trusted at prediction."""
     licence: str = ""
     """Licence of the weights and of the data behind them."""
+    start: str = ""
+    """A bundle or other ``.safetensors`` file with weights to start from, by name and shape; empty: random ones."""
     mean: tuple[float, ...] = ()
     """Per band, in stored units; empty: measured from the training scenes."""
     std: tuple[float, ...] = ()
@@ -69,6 +73,24 @@ class LossConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContextsConfig:
+    """Which patch sizes a training draws, and what they earn (Nogueira et al., TGRS 2019)."""
+
+    distribution: DistributionName = "uniform-fixed"
+    """``single``, ``uniform-fixed``, ``uniform`` or ``multinomial``; see :mod:`geoseg.contexts.distributions`."""
+    sizes: tuple[int, ...] = ()
+    """The listed sizes, pixels."""
+    range: tuple[int, int] | None = None
+    """Lowest and highest size of ``uniform`` and ``multinomial``, pixels; None: of the listed ones."""
+    step: int | None = None
+    """Pixels between the sizes of the range; None: the network's multiple."""
+    criterion: Criterion = "accuracy"
+    """What a batch earns its size: class-normalised ``accuracy`` or the ``loss``."""
+    decay: float = 0.99
+    """Of the exponentially weighted score, per batch of a size."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FitConfig:
     """The optimisation."""
 
@@ -77,7 +99,11 @@ class FitConfig:
     batch_size: int = 8
     """Patches per step."""
     patch_size: int = 256
-    """Side of the patches, pixels."""
+    """Side of the patches, pixels; with ``contexts`` only what ``pixel_budget`` is reckoned from."""
+    pixel_budget: int = 0
+    """Input pixels of a step: as many patches as fit, at least one; 0: ``batch_size`` patches of ``patch_size``."""
+    contexts: ContextsConfig | None = None
+    """The patch sizes that steps draw; None: always ``patch_size``."""
     learning_rate: float = 1e-3
     """Peak learning rate of AdamW."""
     warm_up: float = 0.05

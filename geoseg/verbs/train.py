@@ -10,17 +10,22 @@ from pathlib import Path
 
 import torch
 
+from geoseg.contexts.candidates import SizeRule
+from geoseg.contexts.distributions import Distribution
+from geoseg.contexts.scores import ScoreTable
 from geoseg.errors import ConfigError
 from geoseg.models.bundle import Bundle, save_bundle
 from geoseg.models.card import Normalisation
 from geoseg.models.networks import build, multiple_of
+from geoseg.models.start import start_from
 from geoseg.raster.datasets import raster_environment
 from geoseg.raster.labels import inspect_labels, read_labels
 from geoseg.raster.scene import inspect_scene, read_window
 from geoseg.training.account import RunFacts, describe
 from geoseg.training.books import Books, Clock, TrainProgress, drop_later_lines
 from geoseg.training.checkpoint import NAME, Checkpoint, load_checkpoint, refuse_other_config
-from geoseg.training.config import check_patch, load_config, to_json
+from geoseg.training.config import load_config, to_json
+from geoseg.training.draws import check_sizes, pixel_budget
 from geoseg.training.fit import fit
 from geoseg.training.lightning_module import SegmentationModule
 from geoseg.training.sampling import PatchSampler
@@ -79,22 +84,33 @@ def train(
     network = build(
         config.model.architecture, config.model.arguments, bands=len(config.model.bands), classes=len(config.legend)
     )
-    check_patch(config, multiple=multiple_of(network))
+    rule = SizeRule(multiple=multiple_of(network))
+    contexts = check_sizes(config, rule=rule)
     found = _find_checkpoint(config, restart=restart)
+    notes = [start_from(network, Path(config.model.start))] if config.model.start and found is None else []
     if on_start is not None:
         on_start(0 if found is None else found.step, config.training.steps)
     with raster_environment(cache_mb=128):
-        return _Run(config, network=network, found=found, progress=progress).finish()
+        run = _Run(config, network=network, rule=rule, contexts=contexts, found=found, progress=progress)
+        return run.finish(notes)
 
 
 class _Run:
     """One attempt at a run: its scenes opened, its state restored."""
 
     def __init__(
-        self, config: TrainConfig, *, network: torch.nn.Module, found: Checkpoint | None, progress: Progress | None
+        self,
+        config: TrainConfig,
+        *,
+        network: torch.nn.Module,
+        rule: SizeRule,
+        contexts: Distribution,
+        found: Checkpoint | None,
+        progress: Progress | None,
     ) -> None:
         self._config = config
-        self._multiple = multiple_of(network)
+        self._rule = rule
+        self._contexts = contexts
         self._notes: list[str] = []
         self._dtypes: dict[str, str] = {}
         self._learn = [self._open(scene) for scene in config.of_split("train")]
@@ -105,7 +121,11 @@ class _Run:
         self._module = SegmentationModule(network, config=config.training, rate=self._rate)
         if found:
             self._module.restore(
-                step=found.step, network=found.network, average=found.average, optimiser=found.optimiser
+                step=found.step,
+                network=found.network,
+                average=found.average,
+                optimiser=found.optimiser,
+                scores=ScoreTable.from_json(found.scores),
             )
         log = config.work / "log.jsonl"
         drop_later_lines(log, step=self._module.done)
@@ -119,14 +139,14 @@ class _Run:
             progress=progress,
         )
 
-    def finish(self) -> TrainResult:
+    def finish(self, notes: list[str]) -> TrainResult:
         """Makes the steps that are missing and writes the bundle."""
         settings = self._config.training
         sampler = PatchSampler(
             self._learn,
             normalisation=self._normalisation,
-            patch_size=settings.patch_size,
-            batch_size=settings.batch_size,
+            contexts=self._contexts,
+            pixel_budget=pixel_budget(settings),
             augment=self._config.augment,
             balance=settings.balance,
             seed=settings.seed,
@@ -138,7 +158,9 @@ class _Run:
         run = RunFacts(
             dtype=self._dtype,
             normalisation=self._normalisation,
-            multiple=self._multiple,
+            rule=self._rule,
+            contexts=self._contexts,
+            context_scores=self._module.scores,
             steps=self._module.done,
             seconds=seconds,
             scores=scores,
@@ -146,7 +168,7 @@ class _Run:
         card = describe(self._config, self._module.average, run)
         bundle = save_bundle(self._config.bundle, weights=self._module.average.state_dict(), card=card)
         return TrainResult(
-            bundle=bundle, steps=self._module.done, seconds=seconds, scores=scores, notes=tuple(self._notes)
+            bundle=bundle, steps=self._module.done, seconds=seconds, scores=scores, notes=(*notes, *self._notes)
         )
 
     def _open(self, scene: SceneConfig) -> LabelledScene:
@@ -203,7 +225,7 @@ class _Run:
             normalisation=self._normalisation,
             legend=self._config.legend,
             window=self._config.model.context,
-            multiple=self._multiple,
+            multiple=self._rule.multiple,
             precision=self._config.training.precision,
         )
 

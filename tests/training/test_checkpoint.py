@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from geoseg.contexts.scores import ScoreTable
 from geoseg.errors import ConfigError, OutputError
 from geoseg.training.checkpoint import Checkpoint, load_checkpoint, refuse_other_config, save_checkpoint
 
@@ -15,6 +16,12 @@ CONFIG: dict[str, Any] = {
     "training": {"steps": 10, "threads": 1, "losses": {"dice": 1.0}},
     "scenes": [{"image": "a", "weight": 1.0}],
 }
+
+
+TABLE = ScoreTable(criterion="loss", decay=0.9)
+TABLE.add(64, 0.1)
+TABLE.add(64, 1 / 3)
+TABLE.add(96, 0.7)
 
 
 def checkpoint() -> Checkpoint:
@@ -30,6 +37,7 @@ def checkpoint() -> Checkpoint:
         average=network.state_dict(),
         optimiser=optimiser.state_dict(),
         normalisation={"mean": [1.0], "std": [2.0]},
+        scores=TABLE.to_json(),
     )
 
 
@@ -39,6 +47,7 @@ def test_a_checkpoint_comes_back_as_it_went(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "c.pt", saved)
     assert [p.name for p in tmp_path.iterdir()] == ["c.pt"]
     loaded = load_checkpoint(tmp_path / "c.pt")
+    assert ScoreTable.from_json(loaded.scores) == TABLE
     assert (loaded.step, loaded.seconds, loaded.config) == (7, 1.5, CONFIG)
     for name, tensor in saved.network.items():
         assert torch.equal(tensor, loaded.network[name])

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import rasterio
 
+from geoseg.contexts.candidates import SizeRule
 from geoseg.legend import Legend
 from geoseg.raster.labels import inspect_labels, read_labels
 from geoseg.raster.scene import inspect_scene, read_window
 from geoseg.training.augment import Placement
-from geoseg.training.config import check_patch, parse_config
+from geoseg.training.config import parse_config
+from geoseg.training.draws import check_sizes
 from geoseg.training.patches import cut_patch
 from geoseg.training.scenes import LabelledScene, scan_labels
 
@@ -50,7 +52,7 @@ def test_the_default_models_configuration_holds(shared_data: Path) -> None:
         pytest.skip("the dubai scenes are not here")
     data["scenes"] = [s for s in data["scenes"] if "/dubai/" in s["image"]]  # the synthetic ones are made first
     config = parse_config(data, folder=path.parent)
-    check_patch(config, multiple=32)
+    check_sizes(config, rule=SizeRule(multiple=32))
     assert [s.name for s in config.of_split("validation")] == ["tile4"]
     assert config.legend.names == ("building", "land", "road", "vegetation", "water")
     assert config.bundle == path.parent.parent / "geoseg" / "data" / "default.safetensors"

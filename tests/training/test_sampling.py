@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from geoseg.contexts.distributions import Distribution
 from geoseg.errors import ConfigError
 from geoseg.geometry.windows import Window
 from geoseg.legend import IGNORE, Legend
@@ -45,8 +46,11 @@ def opened(labels: npt.NDArray[np.uint8], path: Path, *, weight: float = 1.0, le
 
 
 def sampler(*scenes: LabelledScene, **changes: Any) -> PatchSampler:
-    settings: dict[str, Any] = {"patch_size": 16, "batch_size": 4, "augment": AugmentConfig(), "normalisation": PLAIN}
-    return PatchSampler(scenes, **(settings | changes))
+    settings: dict[str, Any] = {"batch_size": 4, "augment": AugmentConfig(), "normalisation": PLAIN}
+    settings |= changes
+    contexts = settings.pop("contexts", Distribution(sizes=(16,), weights=(1,)))
+    budget = settings.pop("batch_size") * contexts.sizes[-1] ** 2
+    return PatchSampler(scenes, contexts=contexts, pixel_budget=budget, **settings)
 
 
 def rare(seed: int = 0) -> npt.NDArray[np.uint8]:

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from geoseg.contexts.candidates import SizeRule
 from geoseg.errors import ConfigError
-from geoseg.training.config import check_patch, load_config, parse_config, to_json
+from geoseg.training.config import load_config, parse_config, to_json
+from geoseg.training.draws import check_sizes
 
 
 @pytest.fixture
@@ -111,10 +113,10 @@ def test_hue_is_for_three_bands(good: dict[str, Any], tmp_path: Path) -> None:
 
 def test_sizes_the_network_cannot_take_are_refused(good: dict[str, Any], tmp_path: Path) -> None:
     good["training"]["patch_size"] = 80
-    with pytest.raises(ConfigError, match=r"training\.patch_size = 80 .* multiple of 32.*take 64 or 96"):
-        check_patch(parse_config(good, folder=tmp_path), multiple=32)
+    with pytest.raises(ConfigError, match=r"training\.patch_size = 80 .*multiples of 32.*nearest are 64, 96"):
+        check_sizes(parse_config(good, folder=tmp_path), rule=SizeRule(multiple=32))
     good["training"]["patch_size"] = 64
-    check_patch(parse_config(good, folder=tmp_path), multiple=32)
+    check_sizes(parse_config(good, folder=tmp_path), rule=SizeRule(multiple=32))
 
 
 @pytest.mark.parametrize(("text", "message"), [(None, "cannot read"), ("steps = = 3", "is not TOML")])

@@ -232,8 +232,8 @@ def test_the_shipped_weights_are_the_average(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("edits", "error", "message"),
     [
-        ({"patch_size = 64": "patch_size = 60"}, ConfigError, r"patch_size = 60 is not a multiple of 8"),
-        ({"context = 64": "context = 100"}, ConfigError, r"model\.context = 100 .* take 96 or 104"),
+        ({"patch_size = 64": "patch_size = 60"}, ConfigError, r"patch_size = 60 px: the network takes multiples of 8"),
+        ({"context = 64": "context = 100"}, ConfigError, r"model\.context = 100 px: .* nearest are 96, 104"),
         ({'labels = "a_labels.tif"': 'labels = "small.tif"'}, GridError, r"small\.tif"),
         ({'labels = "a_labels.tif"': 'labels = "void.tif"'}, ConfigError, r"void\.tif: not one pixel"),
         ({'image = "b.tif"': 'image = "float.tif"'}, ConfigError, r"a is uint8|float is float32"),

@@ -1,0 +1,64 @@
+"""The contexts a training draws: which distribution its configuration means, for a network's sizes."""
+
+from __future__ import annotations
+
+from geoseg.contexts.candidates import SizeRule
+from geoseg.contexts.distributions import Distribution, make_distribution
+from geoseg.contexts.scores import ScoreTable
+from geoseg.errors import ConfigError, PlanError
+from geoseg.training.settings import FitConfig, TrainConfig
+
+
+def check_sizes(config: TrainConfig, *, rule: SizeRule) -> Distribution:
+    """What the training draws its contexts from; refuses sizes that the network cannot take.
+
+    Raises:
+        ConfigError: if a patch, a context or the halo does not fit; the message names sizes that would.
+    """
+    checked = {"model.context": config.model.context}
+    if config.training.contexts is None:
+        checked["training.patch_size"] = config.training.patch_size
+    for key, size in checked.items():
+        reason = rule.refusal(size)
+        if reason is not None:
+            raise ConfigError(f"{key} = {reason} ({config.model.architecture})")
+    halo = config.model.halo
+    if halo % rule.multiple:
+        below = halo // rule.multiple * rule.multiple
+        raise ConfigError(
+            f"model.halo = {halo} is not a multiple of {rule.multiple}, which {config.model.architecture} needs;"
+            f" take {below} or {below + rule.multiple}"
+        )
+    return _distribution(config.training, rule=rule)
+
+
+def pixel_budget(config: FitConfig) -> int:
+    """Input pixels of a step."""
+    return config.pixel_budget or config.batch_size * config.patch_size**2
+
+
+def new_scores(config: FitConfig) -> ScoreTable:
+    """An empty score table as the configuration wants it."""
+    contexts = config.contexts
+    return ScoreTable() if contexts is None else ScoreTable(criterion=contexts.criterion, decay=contexts.decay)
+
+
+def _distribution(config: FitConfig, *, rule: SizeRule) -> Distribution:
+    contexts = config.contexts
+    if contexts is None:
+        return Distribution(sizes=(config.patch_size,), weights=(1,))
+    try:
+        found = make_distribution(
+            contexts.distribution, sizes=contexts.sizes, span=contexts.range, step=contexts.step, rule=rule
+        )
+    except PlanError as error:
+        raise ConfigError(f"training.contexts: {error}") from error
+    if not 0 < contexts.decay < 1:
+        raise ConfigError(f"training.contexts.decay = {contexts.decay} must be above 0 and below 1")
+    most, budget = found.sizes[-1], pixel_budget(config)
+    if most * most > budget:
+        raise ConfigError(
+            f"training.contexts draws patches of {most} px, {most * most:,} pixels, above the budget of {budget:,} a"
+            f" step: raise training.pixel_budget or leave out sizes above {int(budget**0.5)} px"
+        )
+    return found
