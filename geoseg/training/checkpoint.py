@@ -53,6 +53,8 @@ class Checkpoint:
     normalisation: Mapping[str, list[float]]
     scores: Mapping[str, Any]
     """The contexts' score table as plain values."""
+    adversary: Mapping[str, Any] | None = None
+    """State of the adversary, where the loss has one."""
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -72,6 +74,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "optimiser": dict(checkpoint.optimiser),
         "normalisation": dict(checkpoint.normalisation),
         "scores": json.dumps(checkpoint.scores),
+        "adversary": checkpoint.adversary,
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,6 +116,7 @@ def _from_plain(data: Any) -> Checkpoint:
         optimiser=data["optimiser"],
         normalisation=data["normalisation"],
         scores=json.loads(data["scores"]),
+        adversary=data.get("adversary"),
     )
 
 
