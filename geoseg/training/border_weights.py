@@ -42,8 +42,8 @@ def border_weights(labels: Labels, *, w0: float, sigma: float) -> Floats:
         (H, W) float32; 0 at ignored pixels and where there is no second object.
     """
     first, second = border_distances(labels)
-    weights = w0 * np.exp(-np.square(first + second) / (2 * sigma**2))
-    return np.where(labels == IGNORE, 0, weights).astype(np.float32)
+    weights: Floats = (w0 * np.exp(-np.square(first + second) / (2 * sigma**2))).astype(np.float32)
+    return weights
 
 
 def border_distances(labels: Labels) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -7,13 +7,14 @@ import os
 import pickle
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from geoseg.errors import ConfigError, OutputError
+from geoseg.training.settings import AugmentConfig, FitConfig
 
 FORMAT = 2
 NAME = "checkpoint.pt"
@@ -123,10 +124,14 @@ def _from_plain(data: Any) -> Checkpoint:
 def refuse_other_config(found: Mapping[str, Any], wanted: Mapping[str, Any], *, path: Path) -> None:
     """Refuses to go on from a checkpoint of another configuration.
 
+    An entry that the checkpoint lacks, because a later geoseg brought it, had what is now its default.
+
     Raises:
         ConfigError: naming the first entry that differs, with both values.
     """
-    before, now = _flat(found), _flat(wanted)
+    usual = {"training": asdict(FitConfig(steps=0)), "augment": asdict(AugmentConfig())}
+    defaults = _flat(json.loads(json.dumps(usual)))  # tuples as the lists they are in a checkpoint
+    before, now = defaults | _flat(found), defaults | _flat(wanted)
     for key in sorted(before.keys() | now.keys()):
         if key not in _FREE and before.get(key) != now.get(key):
             raise ConfigError(
