@@ -37,7 +37,7 @@ def _check_model(config: TrainConfig) -> None:
     model = config.model
     demand(bool(model.bands), "model.bands", "must name at least one band")
     demand(model.gsd is None or model.gsd > 0, "model.gsd", "must be a positive number of metres")
-    demand(model.context > 0 and model.halo >= 0, "model.context and model.halo", "must be sizes in pixels")
+    demand(model.context >= 0 and model.halo >= 0, "model.context and model.halo", "must be sizes in pixels")
     for key, values in (("mean", model.mean), ("std", model.std)):
         demand(not values or len(values) == len(model.bands), f"model.{key}", f"needs {len(model.bands)} numbers")
     demand(bool(model.mean) == bool(model.std), "model.mean and model.std", "must be given together or not at all")

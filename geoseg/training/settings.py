@@ -28,8 +28,8 @@ class ModelConfig:
     """Names of the input bands, in order."""
     gsd: float | None = None
     """Ground metres per pixel of the training scenes; None: not bound to one."""
-    context: int = 1024
-    """Patch side at prediction, pixels."""
+    context: int = 0
+    """Patch side at prediction where the card has no scores of contexts, pixels; 0: the training's largest."""
     halo: int = 32
     """Pixels at a patch's rim that are not trusted at prediction."""
     licence: str = ""

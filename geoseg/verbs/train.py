@@ -87,7 +87,7 @@ def train(
         config.model.architecture, config.model.arguments, bands=len(config.model.bands), classes=len(config.legend)
     )
     rule = SizeRule(multiple=multiple_of(network))
-    contexts = check_sizes(config, rule=rule)
+    config, contexts = check_sizes(config, rule=rule)
     found = _find_checkpoint(config, restart=restart)
     notes = [start_from(network, Path(config.model.start))] if config.model.start and found is None else []
     if on_start is not None:

@@ -175,6 +175,46 @@ def outcome(folder: Path) -> tuple[dict[str, torch.Tensor], list[float]]:
     return load_file(folder / "out" / "tiny.safetensors"), [line["loss"] for line in log]
 
 
+DYNAMIC = {
+    "patch_size = 64": "pixel_budget = 9216",
+    "[augment]": """[training.contexts]
+distribution = "multinomial"
+sizes = [48, 96]
+range = [32, 96]
+step = 16
+criterion = "accuracy"
+[augment]""",
+}
+
+
+@pytest.mark.parametrize("how", [kill, terminate])
+def test_a_stopped_run_ends_with_the_score_table_of_an_uninterrupted_one(folder: Path, how: Callable[[], None]) -> None:
+    path = configure(folder, steps=14, edits=DYNAMIC)
+    train(path, restart=True)
+    card = open_bundle(folder / "out" / "tiny.safetensors").card
+    weights, losses = outcome(folder)
+    assert card.context_scores is not None
+    assert card.patch_sizes == (32, 48, 64, 80, 96)
+    assert sum(score.count for score in card.context_scores) == 14
+    assert len(card.context_scores) > 2
+
+    with pytest.raises((Killed, StoppedError)):
+        train(path, restart=True, progress=at(8, how))
+    train(path)
+    again = open_bundle(folder / "out" / "tiny.safetensors").card
+    assert again.context_scores == card.context_scores
+    assert outcome(folder)[1] == losses
+    assert all(torch.equal(v, weights[k]) for k, v in outcome(folder)[0].items())
+
+
+def test_scores_by_loss_are_the_losses(folder: Path) -> None:
+    train(configure(folder, steps=9, edits={**DYNAMIC, 'criterion = "accuracy"': 'criterion = "loss"'}))
+    table = open_bundle(folder / "out" / "tiny.safetensors").card.context_scores
+    assert table is not None
+    assert table.criterion == "loss"
+    assert sum(s.total for s in table) == pytest.approx(sum(outcome(folder)[1]), rel=1e-5)
+
+
 @pytest.mark.parametrize("how", [kill, terminate, interrupt])
 def test_a_stopped_run_ends_as_an_uninterrupted_one(folder: Path, how: Callable[[], None]) -> None:
     path = configure(folder, steps=7)
