@@ -16,44 +16,88 @@ import argparse
 import dataclasses
 import fnmatch
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from common import WORK
 
+if TYPE_CHECKING:
+    from contexts_cells import Job
+    from contexts_grid import Preset
+
 ROOT = Path(__file__).resolve().parent.parent
+OUT = WORK / "contexts"
+_CHANGED = ("steps", "threads", "seeds", "pixel_budget")
 
 
 def main() -> None:
     """Prepares, trains, tests, tabulates: as much as was asked for."""
     asked = _parser().parse_args()
-    from contexts_grid import PRESETS
-
-    preset = PRESETS[asked.preset]
-    changes = {k: getattr(asked, k) for k in ("steps", "threads", "seeds", "pixel_budget") if getattr(asked, k)}
-    preset = dataclasses.replace(preset, **changes)
-    cells = [c for c in preset.cells if not asked.cell or any(fnmatch.fnmatch(c.name, p) for p in asked.cell)]
-    if not cells:
+    preset = _preset(asked)
+    chosen = [c.name for c in preset.cells if not asked.cell or any(fnmatch.fnmatch(c.name, p) for p in asked.cell)]
+    if not chosen:
         raise SystemExit(f"no cell is called {' or '.join(asked.cell)}; --list names them")
     if asked.list:
-        print("\n".join(cell.name for cell in cells))
+        print("\n".join(chosen))
         return
     if preset.threads:
         os.environ["OMP_NUM_THREADS"] = str(preset.threads)  # of this process, before torch, and of its children
-    from contexts_cells import Job, taken, train
+    from contexts_cells import Job
     from contexts_scenes import dataset, prepare
+    from contexts_table import report
 
     folder = asked.out / preset.name
     datasets = {name: dataset(name, data=asked.data, scenes=asked.out / "scenes") for name in preset.datasets}
-    jobs = [Job(cell=c, preset=preset, dataset=datasets[c.dataset], folder=folder / "cells" / c.name) for c in cells]
-    for name in {c.dataset for c in cells}:
-        prepare(datasets[name], data=asked.data)
+    grid = [
+        Job(cell=c, preset=preset, dataset=datasets[c.dataset], folder=folder / "cells" / c.name) for c in preset.cells
+    ]
+    jobs = [job for job in grid if job.cell.name in chosen]
+    if not asked.table:
+        for name in sorted({job.cell.dataset for job in jobs}):
+            prepare(datasets[name], data=asked.data)
     if asked.prepare:
         return
+    failed = [] if asked.table else _work(jobs, train_only=asked.train_only)
+    if not asked.train_only:
+        standing = ROOT / "benchmarks" / "contexts.md"
+        page = asked.page or (standing if asked.out == OUT and preset.name != "smoke" else folder / "contexts.md")
+        part = page.with_name(f".{page.name}.part")
+        part.write_text(report(grid, preset=preset, datasets=datasets), encoding="utf-8")
+        part.replace(page)
+        print(f"wrote {page}")
+    if failed:
+        raise SystemExit("\n".join(failed))
+
+
+def _work(jobs: Sequence[Job], *, train_only: bool) -> list[str]:
+    """Does what is missing of each cell that no other process holds; returns what failed, one line each."""
+    from contexts_cells import evaluate, taken, train
+
+    failed: list[str] = []
     for job in jobs:
         with taken(job) as mine:
             print(f"{job.cell.name}{'' if mine else ': another process is at it'}", flush=True)
-            if mine:
+            if not mine:
+                continue
+            try:
                 train(job)
+            except SystemExit as error:  # the child said why on stderr
+                failed.append(f"{job.cell.name}: {error}")
+                continue
+            if not train_only:
+                failed += evaluate(job)
+    return failed
+
+
+def _preset(asked: argparse.Namespace) -> Preset:
+    """The preset with what the command line changes of it."""
+    from contexts_grid import PRESETS
+
+    changes = {key: getattr(asked, key) for key in _CHANGED if getattr(asked, key) is not None}
+    if "seeds" in changes:
+        changes["seeds"] = tuple(changes["seeds"])
+    return dataclasses.replace(PRESETS[asked.preset], **changes)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,7 +114,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, help="of training and testing, in place of the preset's")
     parser.add_argument("--seeds", type=int, nargs="+", help="in place of the preset's")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of the real scenes")
-    parser.add_argument("--out", type=Path, default=WORK / "contexts", help="where everything is kept")
+    parser.add_argument("--out", type=Path, default=OUT, help="where everything is kept")
+    parser.add_argument("--page", type=Path, help="the table, in place of benchmarks/contexts.md")
     return parser
 
 

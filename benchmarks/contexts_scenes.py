@@ -54,7 +54,7 @@ _MONTEREY_LEGEND = [
     {"id": 10, "name": "pavement", "color": [110, 110, 120]},
     {"id": 11, "name": "other", "color": [200, 60, 50]},
 ]
-_MONTEREY_ROWS = {
+MONTEREY_ROWS = {
     "train": ((1, 5), (8, 9), (30, 37), (46, 49), (60, 67), (70, 74), (76, 78)),
     "calibration": ((16, 19),),
     "test": ((12, 14), (40, 44)),
@@ -80,11 +80,11 @@ def dataset(name: str, *, data: Path, scenes: Path) -> Dataset:
     if name == "monterey":
         parts = {
             part: tuple(_made(made, f"rows_{first:02}_{last:02}", weight=last - first + 1) for first, last in blocks)
-            for part, blocks in _MONTEREY_ROWS.items()
+            for part, blocks in MONTEREY_ROWS.items()
         }
         about = (
             "monterey, 0.4-0.5 m, eleven classes; split by runs of grid rows along the coast:"
-            f" test {_MONTEREY_ROWS['test']}, calibration {_MONTEREY_ROWS['calibration']}, training the others"
+            f" test {MONTEREY_ROWS['test']}, calibration {MONTEREY_ROWS['calibration']}, training the others"
         )
         return Dataset(name=name, about=about, gsd=None, legend=_MONTEREY_LEGEND, **parts)
     from geoseg.synthesis.legend import LEGEND
