@@ -6,6 +6,13 @@ Stitch = Literal["crop", "hann", "gaussian", "average"]
 """How overlapping patches become one answer; see ``geoseg.geometry.lattice``."""
 STITCHES: tuple[Stitch, ...] = get_args(Stitch)
 
+Contexts = int | Literal["adaptive"]
+"""How many contexts are fused, or ``adaptive``: doubtful patches are run again at another."""
+
+Fuse = Literal["score", "equal"]
+"""Weights of fused contexts: in proportion to their scores, or all alike."""
+FUSES: tuple[Fuse, ...] = get_args(Fuse)
+
 Scheduler = Literal["threads", "sync"]
 """``threads``: Dask in this process. ``sync``: one tile after the other, for debugging."""
 SCHEDULERS: tuple[Scheduler, ...] = get_args(Scheduler)

@@ -25,6 +25,21 @@ class AutoInt(click.ParamType):  # type: ignore[type-arg]  # generic in the newe
             self.fail(f"{value!r} is neither a whole number nor 'auto'", param, ctx)
 
 
+class ContextCount(click.ParamType):  # type: ignore[type-arg]
+    """A number of contexts, or ``adaptive``."""
+
+    name = "K|adaptive"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """``"adaptive"``, or the number."""
+        if isinstance(value, int) or str(value).lower() == "adaptive":
+            return value if isinstance(value, int) else "adaptive"
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number of contexts nor 'adaptive'", param, ctx)
+
+
 class Bands(click.ParamType):  # type: ignore[type-arg]
     """Band numbers as rasterio takes them: ``3``, ``4,3,2`` or ``1..3``."""
 

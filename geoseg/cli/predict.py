@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
-from geoseg.choices import COMPRESSIONS, RESOLUTIONS, SCHEDULERS, STITCHES
-from geoseg.cli.params import AutoInt, Bands, chain_bands
+from geoseg.choices import COMPRESSIONS, FUSES, RESOLUTIONS, SCHEDULERS, STITCHES
+from geoseg.cli.params import AutoInt, Bands, ContextCount, chain_bands
 from geoseg.cli.report import print_json, print_rows, say, tile_progress
 from geoseg.cli.signals import advise_on_stop
 
@@ -26,7 +26,23 @@ _RUN_OPTIONS = (
         help="auto reads at the model's GSD if the scene's differs by more than 25 %.",
     ),
     click.option("--stitch", type=click.Choice(STITCHES), default="crop", show_default=True, help="How patches join."),
-    click.option("--patch-size", type=AutoInt(), default="auto", help="Patch side, pixels, fitted to the scene."),
+    click.option(
+        "--patch-size",
+        type=AutoInt(),
+        default="auto",
+        help="Patch side, pixels, fitted to the scene; auto takes the best of the model's card.",
+    ),
+    click.option(
+        "--contexts",
+        type=ContextCount(),
+        default=1,
+        show_default=True,
+        help="Fuse the K best patch sizes of the card; adaptive runs doubtful patches again at another.",
+    ),
+    click.option("--fuse", type=click.Choice(FUSES), default="score", show_default=True, help="Weights of contexts."),
+    click.option(
+        "--budget", type=float, default=1.5, show_default=True, help="Most an adaptive run may cost, in passes."
+    ),
     click.option("--exact", is_flag=True, help="Take --patch-size as it is, unfitted."),
     click.option("--overlap", type=AutoInt(), default="auto", help="Overlap of neighbouring patches, pixels."),
     click.option("--tile", type=AutoInt(), default="auto", help="Side of a unit of work, pixels; whole cells."),

@@ -71,49 +71,58 @@ class TileGrid:
     @property
     def patches(self) -> int:
         """Patches computed over all tiles, recomputed rims included."""
-        rows, cols = (self._reached(axis) for axis in (0, 1))
-        return rows * cols
+        return self.patches_of(self.lattice, self.stitch)
 
     @property
     def computed_pixels(self) -> int:
         """Pixels of all network inputs, recomputed rims included."""
         return self.patches * self.lattice.patch[0] * self.lattice.patch[1]
 
-    def _reached(self, which: int) -> int:
-        axis = (self.lattice.rows, self.lattice.cols)[which]
-        return sum(len(_along(axis, i, self.cells[which], self.stitch)[2]) for i in range(self.shape[which]))
+    def patches_of(self, lattice: Lattice, stitch: Stitch) -> int:
+        """Patches of another lattice of the same scene that these tiles' cores take, recomputed rims included."""
+        counts = [
+            sum(len(axis.reaching(*self._core_span(which, i), stitch)) for i in range(self.shape[which]))
+            for which, axis in enumerate((lattice.rows, lattice.cols))
+        ]
+        return counts[0] * counts[1]
 
     def tile(self, row: int, col: int) -> Tile:
         """The tile at a row and column of the grid."""
-        rows, cols = self.lattice.rows, self.lattice.cols
-        top, bottom, patch_rows = _along(rows, row, self.cells[0], self.stitch)
-        left, right, patch_cols = _along(cols, col, self.cells[1], self.stitch)
-        padded = Window.from_stops(
-            row_off=_first_read(rows, patch_rows),
-            col_off=_first_read(cols, patch_cols),
-            row_stop=rows.origin(patch_rows[-1]) + rows.side,
-            col_stop=cols.origin(patch_cols[-1]) + cols.side,
-        )
-        return Tile(
-            row=row,
-            col=col,
-            core=Window.from_stops(row_off=top, col_off=left, row_stop=bottom, col_stop=right),
-            patch_rows=patch_rows,
-            patch_cols=patch_cols,
-            read=padded.intersect(Window.whole(self.lattice.shape)),
-            padded=padded,
-        )
+        (top, bottom), (left, right) = self._core_span(0, row), self._core_span(1, col)
+        core = Window.from_stops(row_off=top, col_off=left, row_stop=bottom, col_stop=right)
+        return tile_over(self.lattice, core, stitch=self.stitch, row=row, col=col)
+
+    def _core_span(self, which: int, index: int) -> tuple[int, int]:
+        """[start, stop) of the cores at a row or column of the grid."""
+        axis, cells = (self.lattice.rows, self.lattice.cols)[which], self.cells[which]
+        return axis.cell(index * cells)[0], axis.cell(min((index + 1) * cells, axis.count) - 1)[1]
 
     def __iter__(self) -> Iterator[Tile]:
         rows, cols = self.shape
         return (self.tile(row, col) for row in range(rows) for col in range(cols))
 
 
-def _along(axis: Axis, index: int, cells: int, stitch: Stitch) -> tuple[int, int, range]:
-    """(start, stop, patches) of a core along one axis."""
-    start = axis.cell(index * cells)[0]
-    stop = axis.cell(min((index + 1) * cells, axis.count) - 1)[1]
-    return start, stop, axis.reaching(start, stop, stitch)
+def tile_over(lattice: Lattice, core: Window, *, stitch: Stitch, row: int = 0, col: int = 0) -> Tile:
+    """What a lattice has to do with a core, which need not be whole cells of it.
+
+    Args:
+        lattice: the patches of one context.
+        core: pixels of the scene.
+        stitch: how patches join.
+        row: of the tile in its grid.
+        col: of the tile in its grid.
+    """
+    rows, cols = lattice.rows, lattice.cols
+    patch_rows = rows.reaching(core.row_off, core.row_stop, stitch)
+    patch_cols = cols.reaching(core.col_off, core.col_stop, stitch)
+    padded = Window.from_stops(
+        row_off=_first_read(rows, patch_rows),
+        col_off=_first_read(cols, patch_cols),
+        row_stop=rows.origin(patch_rows[-1]) + rows.side,
+        col_stop=cols.origin(patch_cols[-1]) + cols.side,
+    )
+    read = padded.intersect(Window.whole(lattice.shape))
+    return Tile(row=row, col=col, core=core, patch_rows=patch_rows, patch_cols=patch_cols, read=read, padded=padded)
 
 
 def _first_read(axis: Axis, patches: range) -> int:

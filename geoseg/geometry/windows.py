@@ -86,6 +86,15 @@ class Window:
             col_stop=max(col_off, min(self.col_stop, other.col_stop)),
         )
 
+    def union(self, other: Window) -> Window:
+        """The smallest rectangle that holds both."""
+        return Window.from_stops(
+            row_off=min(self.row_off, other.row_off),
+            col_off=min(self.col_off, other.col_off),
+            row_stop=max(self.row_stop, other.row_stop),
+            col_stop=max(self.col_stop, other.col_stop),
+        )
+
     def describe(self) -> str:
         """Words for messages: ``rows 0-512, columns 512-1024``."""
         return f"rows {self.row_off}-{self.row_stop}, columns {self.col_off}-{self.col_stop}"

@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from geoseg.choices import Stitch
 from geoseg.errors import PlanError
-from geoseg.geometry.lattice import make_lattice
-from geoseg.geometry.tiles import TileGrid, make_tiles
-from geoseg.inference.layers import Layers
-from geoseg.inference.segment import segment_tile, stitch_tile
+from geoseg.geometry.lattice import Lattice, make_lattice
+from geoseg.geometry.tiles import make_tiles, tile_over
+from geoseg.geometry.windows import Window
+from geoseg.inference.passes import ContextPass, Passes
+from geoseg.inference.segment import Engine, TilePixels, segment_tile
 from geoseg.inference.stitch import Stitcher
 from geoseg.models.runtime import Predictor
 
@@ -48,29 +50,40 @@ def predict_pixels(
         multiple=predictor.multiple,
         exact=exact,
     )
-    # One tile where patches are blended: they are never computed twice, and the sums roll down the scene.
-    cells = (lattice.rows.count, lattice.cols.count)
+    engine = Engine(predictor=predictor)
     if return_logits:
-        return _logits(array, predictor, TileGrid(lattice=lattice, stitch=stitch, cells=cells), batch_size)
-    grid = (
-        make_tiles(lattice, stitch=stitch, tile=_TILE)
-        if stitch == "crop"
-        else TileGrid(lattice=lattice, stitch=stitch, cells=cells)
-    )
+        return _logits(array, engine, lattice, stitch=stitch, batch_size=batch_size)
+    passes = Passes(contexts=(ContextPass(size=patch_size, lattice=lattice, batch_size=batch_size),), stitch=stitch)
+    # One tile where patches are blended: they are never computed twice, and the sums roll down the scene.
+    side = _TILE if stitch == "crop" else max(lattice.shape)
     classes = np.empty(lattice.shape, np.uint8)
-    for tile in grid:
-        rows, cols = slice(tile.read.row_off, tile.read.row_stop), slice(tile.read.col_off, tile.read.col_stop)
-        part = array[:, rows, cols]
-        valid = np.ones(part.shape[1:], np.bool_)
-        result = segment_tile(part, valid, grid=grid, tile=tile, predictor=predictor, ids=ids, batch_size=batch_size)
+    for tile in make_tiles(lattice, stitch=stitch, tile=side):
+        source = _cut(array, passes.read(tile.core))
+        result = segment_tile(source, tile.core, passes=passes, engine=engine, ids=ids)
         classes[tile.core.row_off : tile.core.row_stop, tile.core.col_off : tile.core.col_stop] = result.classes
     return classes
 
 
-def _logits(array: npt.NDArray[Any], predictor: Predictor, grid: TileGrid, batch_size: int) -> npt.NDArray[np.float32]:
+def _cut(array: npt.NDArray[Any], window: Window) -> TilePixels:
+    """A window of the array, all of it data."""
+    part = array[:, window.row_off : window.row_stop, window.col_off : window.col_stop]
+    return TilePixels(pixels=part, valid=np.ones(part.shape[1:], np.bool_), window=window)
+
+
+def _logits(
+    array: npt.NDArray[Any], engine: Engine, lattice: Lattice, *, stitch: Stitch, batch_size: int
+) -> npt.NDArray[np.float32]:
     """Stitched logits (K, H, W) of the whole array, as one tile."""
-    (tile,) = grid
-    stitcher = Stitcher(grid, tile, layers=Layers(), keep_logits=True)
-    valid = np.ones(array.shape[1:], np.bool_)
-    stitch_tile(array, valid, grid=grid, tile=tile, predictor=predictor, stitcher=stitcher, batch_size=batch_size)
-    return stitcher.stitched_logits()
+    found: list[npt.NDArray[np.float32]] = []
+
+    def keep(logits: torch.Tensor, rows: slice, cols: slice) -> None:
+        if not found:
+            found.append(np.empty((logits.shape[0], *lattice.shape), np.float32))
+        found[0][:, rows, cols] = logits.cpu().numpy()
+
+    tile = tile_over(lattice, Window.whole(lattice.shape), stitch=stitch)
+    stitcher = Stitcher(lattice, tile, stitch=stitch, sink=keep)
+    patches = ((i, j) for i in tile.patch_rows for j in tile.patch_cols)
+    source = _cut(array, tile.read)
+    engine.run(patches, source, tile, lattice=lattice, stitcher=stitcher, batch_size=batch_size)
+    return found[0]

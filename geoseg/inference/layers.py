@@ -13,3 +13,5 @@ class Layers:
     """Probability of the winning class, percent."""
     probabilities: bool = False
     """Probability of every class."""
+    contexts: bool = False
+    """Which contexts had a say, a bit for each."""

@@ -29,6 +29,8 @@ class Progress:
     pixels: int = 0
     """Pixels of the scene."""
     pixels_done: int = 0
+    computed_pixels: int = 0
+    """Pixels of all network inputs so far, of this run's own tiles."""
     resumed_tiles: int = 0
     """Tiles an earlier run had finished."""
     resumed_pixels: int = 0
@@ -42,6 +44,7 @@ class Progress:
         """Counts a tile."""
         self.tiles_done += 1
         self.pixels_done += report.pixels
+        self.computed_pixels += report.computed_pixels
         self.seconds["read"] += report.read_seconds
         self.seconds["compute"] += report.compute_seconds
         self.seconds["write"] += report.write_seconds
@@ -74,6 +77,7 @@ def open_part(plan: Plan, path: Path, *, restart: bool = False, attributes: dict
         zarr_format=plan.zarr_format,
         confidence=plan.layers.confidence,
         probabilities=len(plan.legend) if plan.layers.probabilities else 0,
+        contexts=tuple(c.size for c in plan.contexts) if plan.layers.contexts else (),
         attributes={**attributes, PLAN_ATTRIBUTE: plan.to_json()},
     )
     return create_store(path, spec)

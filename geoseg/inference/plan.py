@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from geoseg.choices import Stitch
@@ -15,10 +15,11 @@ from geoseg.geometry.geobox import GeoBox
 from geoseg.geometry.lattice import Axis, Lattice
 from geoseg.geometry.tiles import TileGrid
 from geoseg.inference.layers import Layers
+from geoseg.inference.passes import Adaptive, ContextPass, Passes
 from geoseg.legend import Legend
 from geoseg.raster.recipe import SceneRecipe
 
-PLAN_FORMAT = 1
+PLAN_FORMAT = 2
 """Raised when the same decisions would give other bytes; part of the digest."""
 
 
@@ -32,6 +33,20 @@ class Cost:
     """Most disk the run holds at once, staging included, before compression."""
     seconds: float | None
     """Wall time; None where nothing is known of the network's arithmetic."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedContext:
+    """One context of a run."""
+
+    size: int
+    """The patch side that was chosen or asked for, pixels."""
+    patch_size: tuple[int, int]
+    """What the network gets: the context fitted to each axis, pixels."""
+    weight: float
+    """In the fusion; they sum to 1."""
+    batch_size: int
+    """Patches per forward pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,19 +68,19 @@ class Plan:
     model_digest: str
     """SHA-256 of the bundle, or of a module's weights."""
     legend: Legend
-    context: int
-    """The patch side that was asked for."""
+    contexts: tuple[PlannedContext, ...]
+    """Patch sizes; cores are whole cells of the first."""
+    chosen: str
+    """Why these contexts; no part of the digest."""
+    adaptive: Adaptive | None
+    """How doubtful patches are run again; None: every context everywhere."""
     multiple: int
     """What the network's sides are multiples of."""
     halo: int
     """Pixels at a patch's rim that are not trusted."""
-    patch_size: tuple[int, int]
-    """What the network gets: the context fitted to each axis."""
     cells: tuple[int, int]
     """Cells (rows, columns) in a tile's core."""
     stitch: Stitch
-    batch_size: int
-    """Patches per forward pass."""
     device: str
     """``cpu``, ``cuda`` or ``cuda:N``."""
     runtime: str
@@ -84,10 +99,22 @@ class Plan:
 
     @property
     def lattice(self) -> Lattice:
-        """The patches."""
+        """The patches of the first context."""
+        return self._lattice(self.contexts[0])
+
+    @property
+    def passes(self) -> Passes:
+        """All contexts with their lattices."""
+        contexts = tuple(
+            ContextPass(size=c.size, lattice=self._lattice(c), weight=c.weight, batch_size=c.batch_size)
+            for c in self.contexts
+        )
+        return Passes(contexts=contexts, stitch=self.stitch, adaptive=self.adaptive)
+
+    def _lattice(self, context: PlannedContext) -> Lattice:
         rows, cols = (
             Axis(length=length, patch=patch, halo=self.halo, multiple=self.multiple)
-            for length, patch in zip(self.geobox.shape, self.patch_size, strict=True)
+            for length, patch in zip(self.geobox.shape, context.patch_size, strict=True)
         )
         return Lattice(rows=rows, cols=cols)
 
@@ -111,34 +138,38 @@ class Plan:
             "dtype": self.dtype,
             "model_digest": self.model_digest,
             "legend": self.legend.to_json(),
-            "context": self.context,
+            "contexts": [{**asdict(c), "patch_size": list(c.patch_size)} for c in self.contexts],
+            "adaptive": None if self.adaptive is None else {**asdict(self.adaptive), "block": [*self.adaptive.block]},
             "multiple": self.multiple,
             "halo": self.halo,
-            "patch_size": list(self.patch_size),
             "cells": list(self.cells),
             "stitch": self.stitch,
-            "batch_size": self.batch_size,
             "device": self.device,
             "runtime": self.runtime,
-            "layers": {"confidence": self.layers.confidence, "probabilities": self.layers.probabilities},
+            "layers": asdict(self.layers),
             "zarr_format": self.zarr_format,
             "chunk": list(self.chunk),
         }
 
     def to_json(self) -> dict[str, Any]:
         """The plan as plain values, with the figures that follow from it; ``from_json`` is the inverse."""
-        lattice, grid = self.lattice, self.grid
+        lattice, grid, passes = self.lattice, self.grid, self.passes
+        computed = passes.computed_pixels(grid)
         height, width = self.geobox.shape
         return {
             **self.decisions(),
+            "context": self.contexts[0].size,
+            "patch_size": list(self.contexts[0].patch_size),
+            "batch_size": self.contexts[0].batch_size,
+            "chosen": self.chosen,
             "overlap": [p - s for p, s in zip(lattice.patch, lattice.stride, strict=True)],
             "stride": list(lattice.stride),
             "tile": list(grid.core),
             "tiles": grid.count,
-            "patches": grid.patches,
-            "computed_pixels": grid.computed_pixels,
+            "patches": passes.patches(grid),
+            "computed_pixels": computed,
             "scene_pixels": height * width,
-            "computed_ratio": round(grid.computed_pixels / (height * width), 4),
+            "computed_ratio": round(computed / (height * width), 4),
             "valid_from": self.valid_from,
             "model": self.model,
             "threads": self.threads,
@@ -155,6 +186,7 @@ class Plan:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Plan:
         """A plan from what ``to_json`` gave."""
+        adaptive = data["adaptive"]
         return cls(
             recipe=SceneRecipe.from_json(data["scene"]),
             stamp=data["stamp"],
@@ -164,13 +196,13 @@ class Plan:
             model=data["model"],
             model_digest=data["model_digest"],
             legend=Legend.from_json(data["legend"]),
-            context=data["context"],
+            contexts=tuple(PlannedContext(**{**c, "patch_size": _pair(c["patch_size"])}) for c in data["contexts"]),
+            chosen=data["chosen"],
+            adaptive=None if adaptive is None else Adaptive(**{**adaptive, "block": _pair(adaptive["block"])}),
             multiple=data["multiple"],
             halo=data["halo"],
-            patch_size=_pair(data["patch_size"]),
             cells=_pair(data["cells"]),
             stitch=data["stitch"],
-            batch_size=data["batch_size"],
             device=data["device"],
             runtime=data["runtime"],
             threads=data["threads"],

@@ -2,15 +2,130 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.geometry.tiles import Tile, TileGrid
+from geoseg.geometry.lattice import Lattice
+from geoseg.geometry.tiles import Tile
+from geoseg.geometry.windows import Window
+from geoseg.inference.decide import Decider, TileResult
+from geoseg.inference.fusion import Fusion
 from geoseg.inference.layers import Layers
-from geoseg.inference.stitch import Stitcher, TileResult
+from geoseg.inference.passes import Passes
+from geoseg.inference.stitch import Stitcher
 from geoseg.models.runtime import Predictor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TilePixels:
+    """What was read for a tile."""
+
+    pixels: npt.NDArray[np.generic]
+    """(C, h, w) as stored."""
+    valid: npt.NDArray[np.bool_]
+    """(h, w), True = data."""
+    window: Window
+    """Where it lies in the scene."""
+
+    def padded(self, tile: Tile) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.bool_]]:
+        """Pixels and validity of ``tile.padded``."""
+        rows, cols = tile.read.within(self.window)
+        return reflect_rim(
+            self.pixels[:, rows, cols], self.valid[rows, cols], height=tile.padded.height, width=tile.padded.width
+        )
+
+    def valid_in(self, window: Window) -> npt.NDArray[np.bool_]:
+        """Validity of a window of the scene that was read."""
+        return self.valid[window.within(self.window)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """What runs patches, and may be told to stop."""
+
+    predictor: Predictor
+    check_stop: Callable[[], None] = lambda: None
+    """Called between batches; raises to stop."""
+
+    def run(
+        self,
+        patches: Iterable[tuple[int, int]],
+        source: TilePixels,
+        tile: Tile,
+        *,
+        lattice: Lattice,
+        stitcher: Stitcher,
+        batch_size: int,
+    ) -> int:
+        """Runs patches (row, column), in lattice order, into a stitcher; gives the pixels it took."""
+        pixels, valid = source.padded(tile)
+        rows, cols = lattice.rows, lattice.cols
+        count = 0
+        for batch in _batches(patches, batch_size):
+            self.check_stop()
+            slices = []
+            for i, j in batch:
+                top, left = rows.origin(i) - tile.padded.row_off, cols.origin(j) - tile.padded.col_off
+                slices.append((slice(top, top + rows.side), slice(left, left + cols.side)))
+            logits = self.predictor.logits(
+                np.stack([pixels[:, down, across] for down, across in slices]),
+                np.stack([valid[down, across] for down, across in slices]),
+            )
+            for (i, j), answer in zip(batch, logits, strict=True):
+                stitcher.add(i, j, answer)
+            count += len(batch)
+        stitcher.finish()
+        return count * rows.side * cols.side
+
+
+def segment_tile(
+    source: TilePixels,
+    core: Window,
+    *,
+    passes: Passes,
+    engine: Engine,
+    layers: Layers | None = None,
+    ids: tuple[int, ...] | None = None,
+) -> TileResult:
+    """The layers of a tile's core.
+
+    Patches without a valid pixel to answer for never reach the network; leaving them out changes no other patch.
+
+    Args:
+        source: at least ``passes.read(core)``.
+        core: the pixels that are asked for.
+        passes: contexts, lattices and how they are fused.
+        engine: runs the patches.
+        layers: what is wanted beside the classes.
+        ids: class id of each channel; None means the channel's own number.
+    """
+    layers = layers or Layers()
+    decider = Decider(core.shape, layers=layers, ids=ids)
+    valid = source.valid_in(core)
+    if len(passes.contexts) == 1 and passes.adaptive is None:
+        spent = _pass(0, source, core, passes=passes, engine=engine, sink=decider)
+        alone = np.ones(core.shape, np.uint8) if layers.contexts else None
+        return decider.finish(valid, contexts=alone, computed_pixels=spent)
+    contexts = np.zeros(core.shape, np.uint8)
+    spent = 0
+    for block in passes.blocks(core):
+        fusion = Fusion(block.shape)
+        first = 1 if passes.adaptive is not None else len(passes.contexts)
+        used = 0
+        for k in range(first):
+            sink = partial(fusion.add, k, passes.contexts[k].weight)
+            used += _pass(k, source, block, passes=passes, engine=engine, sink=sink)
+        if passes.adaptive is not None:
+            used += _run_again(source, block, passes=passes, engine=engine, fusion=fusion, first_pass=used)
+        rows, cols = block.within(core)
+        fusion.decide(decider, rows, cols)
+        contexts[rows, cols] = fusion.contexts
+        spent += used
+    return decider.finish(valid, contexts=contexts if layers.contexts else None, computed_pixels=spent)
 
 
 def reflect_rim(
@@ -28,87 +143,66 @@ def reflect_rim(
     return np.pad(pixels, ((0, 0), *rim), mode="reflect"), np.pad(valid, rim, mode="reflect")
 
 
-def stitch_tile(
-    pixels: npt.NDArray[np.generic],
-    valid: npt.NDArray[np.bool_],
+def _pass(
+    k: int,
+    source: TilePixels,
+    block: Window,
     *,
-    grid: TileGrid,
-    tile: Tile,
-    predictor: Predictor,
-    stitcher: Stitcher,
-    batch_size: int = 1,
-    check_stop: Callable[[], None] | None = None,
-) -> None:
-    """Runs the patches of a tile through the predictor into the stitcher.
+    passes: Passes,
+    engine: Engine,
+    sink: Callable[..., None],
+) -> int:
+    """All patches of context k over a block; gives the pixels it took."""
+    context, tile = passes.contexts[k], passes.tile(k, block)
+    stitcher = Stitcher(context.lattice, tile, stitch=passes.stitch_of(k), sink=sink)
+    wanted = _patches_with_data(source, tile, stitcher)
+    return engine.run(wanted, source, tile, lattice=context.lattice, stitcher=stitcher, batch_size=context.batch_size)
 
-    Patches without a valid pixel to answer for never reach the network; leaving them out changes no other patch.
 
-    Args:
-        pixels: (C, h, w) of ``tile.read`` as stored.
-        valid: (h, w) of ``tile.read``, True = data.
-        grid: the tiles of the scene.
-        tile: the one to run.
-        predictor: gives the logits.
-        stitcher: takes them, in lattice order.
-        batch_size: patches per forward pass.
-        check_stop: called between batches; raises to stop.
+def _run_again(
+    source: TilePixels, block: Window, *, passes: Passes, engine: Engine, fusion: Fusion, first_pass: int
+) -> int:
+    """Runs the least confident patches again, context after context, as far as the budget goes.
+
+    What is run again depends on the block alone: on the confidence over each patch's own part of it, ties in lattice
+    order. So tiles, workers and retries change nothing.
     """
-    padded, padded_valid = reflect_rim(pixels, valid, height=tile.padded.height, width=tile.padded.width)
-    wanted = _patches_with_data(valid, tile, stitcher)
-    rows, cols = grid.lattice.rows, grid.lattice.cols
-    for batch in _batches(wanted, batch_size):
-        if check_stop is not None:
-            check_stop()
-        slices = []
-        for i, j in batch:
-            top, left = rows.origin(i) - tile.padded.row_off, cols.origin(j) - tile.padded.col_off
-            slices.append((slice(top, top + rows.side), slice(left, left + cols.side)))
-        logits = predictor.logits(
-            np.stack([padded[:, down, across] for down, across in slices]),
-            np.stack([padded_valid[down, across] for down, across in slices]),
+    assert passes.adaptive is not None
+    left = int((passes.adaptive.budget - 1) * first_pass)
+    spent = 0
+    for k in range(1, len(passes.contexts)):
+        context, tile = passes.contexts[k], passes.tile(k, block)
+        area = context.lattice.patch[0] * context.lattice.patch[1]
+        if area > left:
+            continue
+        sink = partial(fusion.add, k, context.weight)
+        stitcher = Stitcher(context.lattice, tile, stitch=passes.stitch_of(k), sink=sink)
+        confidence = fusion.confidence()
+        doubts = []
+        for i, j in _patches_with_data(source, tile, stitcher):
+            part = stitcher.part(i, j)
+            known = source.valid_in(part)
+            mean = float(confidence[part.within(block)][known].mean(dtype=np.float64))
+            if mean < passes.adaptive.confident:
+                doubts.append((mean, i, j))
+        chosen = sorted((i, j) for _, i, j in sorted(doubts)[: left // area])
+        used = engine.run(
+            chosen, source, tile, lattice=context.lattice, stitcher=stitcher, batch_size=context.batch_size
         )
-        for (i, j), answer in zip(batch, logits, strict=True):
-            stitcher.add(i, j, answer)
+        spent, left = spent + used, left - used
+    return spent
 
 
-def segment_tile(
-    pixels: npt.NDArray[np.generic],
-    valid: npt.NDArray[np.bool_],
-    *,
-    grid: TileGrid,
-    tile: Tile,
-    predictor: Predictor,
-    layers: Layers | None = None,
-    ids: tuple[int, ...] | None = None,
-    batch_size: int = 1,
-    check_stop: Callable[[], None] | None = None,
-) -> TileResult:
-    """The layers of a tile's core from the pixels of its read window; arguments as :func:`stitch_tile`."""
-    stitcher = Stitcher(grid, tile, layers=layers or Layers(), ids=ids)
-    stitch_tile(
-        pixels,
-        valid,
-        grid=grid,
-        tile=tile,
-        predictor=predictor,
-        stitcher=stitcher,
-        batch_size=batch_size,
-        check_stop=check_stop,
-    )
-    rows, cols = tile.core.within(tile.read)
-    return stitcher.finish(valid[rows, cols])
-
-
-def _patches_with_data(valid: npt.NDArray[np.bool_], tile: Tile, stitcher: Stitcher) -> Iterator[tuple[int, int]]:
+def _patches_with_data(source: TilePixels, tile: Tile, stitcher: Stitcher) -> Iterator[tuple[int, int]]:
     """The patches of a tile, in lattice order, that have a say in at least one valid pixel."""
-    everything = bool(valid.all())
+    everything = bool(source.valid_in(tile.core).all())
     for i in tile.patch_rows:
         for j in tile.patch_cols:
-            if everything or valid[stitcher.part(i, j).within(tile.read)].any():
+            if everything or source.valid_in(stitcher.part(i, j)).any():
                 yield i, j
 
 
-def _batches(patches: Iterator[tuple[int, int]], size: int) -> Iterator[list[tuple[int, int]]]:
+def _batches(patches: Iterable[tuple[int, int]], size: int) -> Iterator[list[tuple[int, int]]]:
     batch: list[tuple[int, int]] = []
     for patch in patches:
         batch.append(patch)

@@ -10,10 +10,10 @@ from functools import cache
 from pathlib import Path
 
 from geoseg.errors import StoppedError
-from geoseg.geometry.tiles import Tile
+from geoseg.geometry.windows import Window
+from geoseg.inference.decide import TileResult
 from geoseg.inference.plan import Plan
-from geoseg.inference.segment import segment_tile
-from geoseg.inference.stitch import TileResult
+from geoseg.inference.segment import Engine, TilePixels, segment_tile
 from geoseg.models.source import ModelSource
 from geoseg.raster.reading import read_window
 from geoseg.raster.zarr_store import ResultStore, open_store
@@ -37,6 +37,8 @@ class TileReport:
     key: str
     pixels: int
     """Pixels of its core."""
+    computed_pixels: int
+    """Pixels of all network inputs that it took."""
     read_seconds: float
     compute_seconds: float
     write_seconds: float
@@ -75,44 +77,45 @@ def work_tile(task: TileTask, row: int, col: int) -> TileReport:
     tile = task.plan.grid.tile(row, col)
     _raise_if_stopped(task.run)
     started = time.perf_counter()
-    pixels, valid = read_window(task.plan.recipe, tile.read)
+    passes = task.plan.passes
+    window = passes.read(tile.core)
+    pixels, valid = read_window(task.plan.recipe, window)
+    source = TilePixels(pixels=pixels, valid=valid, window=window)
     read = time.perf_counter()
 
     def compute() -> tuple[TileResult, float]:
         begun = time.perf_counter()
+        engine = Engine(
+            predictor=task.model.predictor(task.plan.device), check_stop=lambda: _raise_if_stopped(task.run)
+        )
         result = segment_tile(
-            pixels,
-            valid,
-            grid=task.plan.grid,
-            tile=tile,
-            predictor=task.model.predictor(task.plan.device),
-            layers=task.plan.layers,
-            ids=task.plan.legend.ids,
-            batch_size=task.plan.batch_size,
-            check_stop=lambda: _raise_if_stopped(task.run),
+            source, tile.core, passes=passes, engine=engine, layers=task.plan.layers, ids=task.plan.legend.ids
         )
         return result, time.perf_counter() - begun
 
     result, computing = _device_thread(task.plan.device, task.plan.threads).submit(compute).result()
     writing = time.perf_counter()
-    _write(_store(task.store), tile, result)
+    _write(_store(task.store), tile.core, result)
+    _store(task.store).mark_done(tile.key)  # a marked tile is whole
     return TileReport(
         key=tile.key,
         pixels=tile.core.pixels,
+        computed_pixels=result.computed_pixels,
         read_seconds=read - started,
         compute_seconds=computing,
         write_seconds=time.perf_counter() - writing,
     )
 
 
-def _write(store: ResultStore, tile: Tile, result: TileResult) -> None:
-    """The layers of a tile, then its marker: a marked tile is whole."""
-    store.write_classes(tile.core, result.classes)
+def _write(store: ResultStore, core: Window, result: TileResult) -> None:
+    """The layers of a tile."""
+    store.write_classes(core, result.classes)
     if result.confidence is not None:
-        store.write_confidence(tile.core, result.confidence)
+        store.write_confidence(core, result.confidence)
     if result.probabilities is not None:
-        store.write_probabilities(tile.core, result.probabilities)
-    store.mark_done(tile.key)
+        store.write_probabilities(core, result.probabilities)
+    if result.contexts is not None:
+        store.write_context(core, result.contexts)
 
 
 def _raise_if_stopped(run: str) -> None:

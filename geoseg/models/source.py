@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from geoseg.contexts.calibration import Calibration
+from geoseg.contexts.candidates import SizeRule
+from geoseg.contexts.scores import ScoreTable
 from geoseg.errors import BundleError
 from geoseg.legend import Legend
 from geoseg.models.bundle import Bundle, open_bundle
@@ -56,9 +59,14 @@ class ModelSource:
     bands: int | None
     """Input channels; None for a module whose first layer does not tell."""
     legend: Legend
-    multiple: int
+    rule: SizeRule
+    """Which sides of patches the network takes."""
     context: int
     halo: int
+    context_scores: ScoreTable | None = None
+    """What each context earned in training."""
+    calibration: Calibration | None = None
+    """What each context reached on held-out scenes."""
     gsd: float | None = None
     dtype: str | None = None
     """Data type it was trained on; None if not known."""
@@ -93,7 +101,7 @@ class ModelSource:
         from geoseg.models.runtime import EagerPredictor, make_predictor
 
         if self.path is None:
-            return EagerPredictor(_held[self.digest].network, device=device, multiple=self.multiple)
+            return EagerPredictor(_held[self.digest].network, device=device, multiple=self.rule.multiple)
         bundle = open_bundle(self.path)
         if bundle.digest != self.digest:
             raise BundleError(
@@ -112,9 +120,11 @@ def from_bundle(bundle: Bundle) -> ModelSource:
         name=card.name,
         bands=len(card.bands),
         legend=card.legend,
-        multiple=card.multiple,
+        rule=card.rule,
         context=card.context,
         halo=card.halo,
+        context_scores=card.context_scores,
+        calibration=card.calibration,
         gsd=card.gsd,
         dtype=card.dtype,
         activation_bytes_per_pixel=card.activation_bytes_per_pixel,
@@ -157,7 +167,7 @@ def from_module(
         name=type(network).__name__,
         bands=bands,
         legend=found,
-        multiple=multiple,
+        rule=SizeRule(multiple=multiple),
         context=PLAIN_CONTEXT,
         halo=-(-PLAIN_HALO // multiple) * multiple,
     )

@@ -137,6 +137,16 @@ def legend_attributes(legend: Legend) -> dict[str, Any]:
     }
 
 
+def context_attributes(contexts: tuple[int, ...]) -> dict[str, Any]:
+    """CF's flags of the layer that says which contexts had a say: independent bits, ``flag_masks`` (3.5)."""
+    return {
+        "long_name": "contexts (patch sizes) that decided",
+        "flag_masks": [1 << k for k in range(len(contexts))],
+        "flag_meanings": " ".join(f"context_{size}_px" for size in contexts),
+        "contexts": list(contexts),
+    }
+
+
 def grid_mapping_attributes(geobox: GeoBox) -> dict[str, Any]:
     """Attributes of ``spatial_ref``: WKT twice (for CF and GDAL), transform in GDAL's order, GCPs as GeoJSON, RPCs."""
     attributes: dict[str, Any] = {}

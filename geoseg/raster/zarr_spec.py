@@ -31,6 +31,8 @@ class StoreSpec:
     confidence: bool = False
     probabilities: int = 0
     """Number of classes whose probabilities are kept; 0 for none."""
+    contexts: tuple[int, ...] = ()
+    """Contexts, pixels, of the layer that says which had a say at a pixel; empty for no such layer."""
     attributes: Mapping[str, Any] = field(default_factory=dict)
     """JSON values for the root's attributes."""
 
@@ -62,6 +64,7 @@ class StoreSpec:
             "zarr_format": self.zarr_format,
             "confidence": self.confidence,
             "probabilities": self.probabilities,
+            "contexts": list(self.contexts),
         }
 
     @classmethod
@@ -75,5 +78,6 @@ class StoreSpec:
             zarr_format=int(data["zarr_format"]),
             confidence=bool(data["confidence"]),
             probabilities=int(data["probabilities"]),
+            contexts=tuple(int(v) for v in data.get("contexts", ())),
             attributes=attributes,
         )

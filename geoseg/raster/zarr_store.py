@@ -43,7 +43,12 @@ class ResultStore:
         self.path = path
         self.spec = spec
         self._group = group
-        wanted = {"classes": True, "confidence": spec.confidence, "probabilities": spec.probabilities > 0}
+        wanted = {
+            "classes": True,
+            "confidence": spec.confidence,
+            "probabilities": spec.probabilities > 0,
+            "context": bool(spec.contexts),
+        }
         self._arrays = {name: zarr_layout.get_array(group, name) for name, there in wanted.items() if there}
 
     @property
@@ -87,6 +92,10 @@ class ResultStore:
         """
         self._write("probabilities", window, percent)
 
+    def write_context(self, window: Window, flags: npt.NDArray[np.uint8]) -> None:
+        """Write which contexts had a say (height, width), a bit for each, 255 where there is no class; whole cores."""
+        self._write("context", window, flags)
+
     def read_classes(self, window: Window) -> npt.NDArray[np.uint8]:
         """Class ids (height, width) of a window inside the grid."""
         return self._read("classes", window)
@@ -94,6 +103,10 @@ class ResultStore:
     def read_confidence(self, window: Window) -> npt.NDArray[np.uint8]:
         """Confidence (height, width) in percent, 255 where there is none."""
         return self._read("confidence", window)
+
+    def read_context(self, window: Window) -> npt.NDArray[np.uint8]:
+        """Which contexts had a say (height, width): bit k for the k-th of the spec's, 255 where there is no class."""
+        return self._read("context", window)
 
     def read_overview(self, factor: int, window: Window) -> npt.NDArray[np.uint8]:
         """Class ids (height, width) of a window of an overview; ``factor`` 1 is the map itself."""
@@ -193,6 +206,9 @@ def create_store(path: Path, spec: StoreSpec) -> ResultStore:
             zarr_layout.add_map(group, "confidence", attributes=percent, **cut)
         if spec.probabilities:
             zarr_layout.add_map(group, "probabilities", attributes=percent, bands=spec.probabilities, **cut)
+        if spec.contexts:
+            flags = zarr_layout.context_attributes(spec.contexts)
+            zarr_layout.add_map(group, "context", attributes={**attributes, **flags}, **cut)
         zarr_layout.add_coordinates(group, spec.geobox)
         group.update_attributes({**spec.attributes, "Conventions": "CF-1.11", _OWN: spec.to_json()})
     return ResultStore(path, spec, group)

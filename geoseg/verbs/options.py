@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from geoseg.choices import COMPRESSIONS, RESOLUTIONS, SCHEDULERS, STITCHES, Compression, Resolution, Scheduler
+from geoseg.choices import COMPRESSIONS, FUSES, RESOLUTIONS, SCHEDULERS, STITCHES, Compression, Resolution, Scheduler
 from geoseg.errors import PlanError
-from geoseg.inference.planner import PlanOptions
+from geoseg.inference.options import PlanOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,7 @@ class RunOptions(PlanOptions):
     def __post_init__(self) -> None:
         for name, choices in (
             ("stitch", STITCHES),
+            ("fuse", FUSES),
             ("resolution", RESOLUTIONS),
             ("compress", COMPRESSIONS),
             ("scheduler", SCHEDULERS),
@@ -45,3 +46,5 @@ class RunOptions(PlanOptions):
         ):
             if getattr(self, name) not in choices:
                 raise PlanError(f"{name} {getattr(self, name)!r}: there are {', '.join(str(c) for c in choices)}")
+        if self.contexts != "adaptive" and not isinstance(self.contexts, int):
+            raise PlanError(f"contexts {self.contexts!r}: a number of contexts, or 'adaptive'")

@@ -46,11 +46,11 @@ def plan_rows(plan: Plan) -> list[tuple[str, str]]:
     rows = [
         ("scene", f"{width} x {height} px, {len(plan.recipe.bidx)} bands {plan.dtype}, valid from {plan.valid_from}"),
         ("model", f"{plan.model} ({plan.model_digest[:12]}), {len(plan.legend)} classes"),
-        ("context", f"{plan.context} px, fitted to patches of {_by(data['patch_size'])} px"),
+        *_context_rows(plan),
         ("overlap", f"{_by(data['overlap'])} px, stride {_by(data['stride'])} px, stitch {plan.stitch}"),
         ("tiles", f"{data['tiles']:,} of {_by(data['tile'])} px, {plan.slots} in work at once"),
-        ("patches", f"{data['patches']:,} in batches of {plan.batch_size}"),
-        ("computed / scene", f"{data['computed_ratio']:.3f}"),
+        ("patches", f"{data['patches']:,} in batches of {_batches(plan)}"),
+        ("computed / scene", f"{'at most ' if plan.adaptive else ''}{data['computed_ratio']:.3f}"),
         ("runs on", f"{plan.device}, {plan.runtime}, {plan.threads} threads"),
         ("memory", f"about {plan.cost.memory_bytes / 1e9:.1f} GB"),
         ("disk", f"at most {plan.cost.disk_bytes / 1e9:.2f} GB before compression"),
@@ -58,6 +58,25 @@ def plan_rows(plan: Plan) -> list[tuple[str, str]]:
         ("digest", plan.digest[:16]),
     ]
     return rows + [("note", note) for note in plan.notes]
+
+
+def _context_rows(plan: Plan) -> list[tuple[str, str]]:
+    """What was chosen, and why."""
+    fitted = [f"{c.size} px, fitted to patches of {_by([*c.patch_size])} px" for c in plan.contexts]
+    if len(fitted) > 1 and plan.adaptive is None:
+        fitted = [f"{text}, weight {c.weight:.3f}" for text, c in zip(fitted, plan.contexts, strict=True)]
+    rows = [("context", fitted[0])]
+    if plan.adaptive is not None:
+        doubt = f"where the confidence is below {plan.adaptive.confident:.0%}"
+        rows += [("and again", f"{text}, {doubt}") for text in fitted[1:]]
+        rows.append(("budget", f"at most {plan.adaptive.budget:g} x the cost of one pass"))
+    else:
+        rows += [("fused with", text) for text in fitted[1:]]
+    return [*rows, ("chosen", plan.chosen)]
+
+
+def _batches(plan: Plan) -> str:
+    return ", ".join(str(c.batch_size) for c in plan.contexts)
 
 
 def _by(size: list[int]) -> str:

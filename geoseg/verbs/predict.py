@@ -47,6 +47,8 @@ class PredictResult:
     """``total``, and busy seconds of ``read``, ``compute`` and ``write``, which overlap; ``finish`` for the rest."""
     predicted_pixels: int
     """Pixels of the scene that this run predicted; the rest an earlier one had."""
+    computed_pixels: int
+    """Pixels of all network inputs of this run."""
     peak_rss_bytes: int
     """Largest resident memory of any process of the run."""
     notes: tuple[str, ...]
@@ -60,6 +62,7 @@ class PredictResult:
             "metrics": self.metrics,
             "seconds": self.seconds,
             "predicted_pixels": self.predicted_pixels,
+            "computed_pixels": self.computed_pixels,
             "peak_rss_bytes": self.peak_rss_bytes,
             "notes": list(self.notes),
         }
@@ -131,6 +134,7 @@ def predict(
         metrics=metrics,
         seconds={"total": ended - started, **progress.seconds, "finish": ended - finishing},
         predicted_pixels=progress.pixels_done - progress.resumed_pixels,
+        computed_pixels=progress.computed_pixels,
         peak_rss_bytes=peak_rss_bytes(),
         notes=(
             *ready.plan.notes,
@@ -163,6 +167,7 @@ def _provenance(ready: Prepared) -> dict[str, Any]:
         "geoseg_model": ready.model.name,
         "geoseg_model_digest": ready.model.digest,
         "geoseg_plan_digest": ready.plan.digest,
+        "geoseg_contexts": ",".join(str(c.size) for c in ready.plan.contexts),
     }
 
 

@@ -15,8 +15,10 @@ from geoseg.geometry.lattice import make_lattice
 from geoseg.geometry.tiles import make_tiles
 from geoseg.inference.array import predict_pixels
 from geoseg.inference.layers import Layers
-from geoseg.inference.segment import reflect_rim, segment_tile
+from geoseg.inference.passes import ContextPass, Passes
+from geoseg.inference.segment import reflect_rim
 from geoseg.models.runtime import EagerPredictor
+from tests.running import tiles_of
 
 
 class Constant(nn.Module):
@@ -96,12 +98,10 @@ def test_law_2_identity(height: int, width: int, stitch: str, patch: int, halo: 
     lattice = make_lattice((height, width), context=patch, halo=halo, exact=True)
     grid = make_tiles(lattice, stitch=stitch, tile=tile)
     found = np.full((height, width), 99, np.uint8)
-    for part in grid:
-        read = pixels[:, part.read.row_off : part.read.row_stop, part.read.col_off : part.read.col_stop]
-        result = segment_tile(
-            read, np.ones(read.shape[1:], bool), grid=grid, tile=part, predictor=predictor, batch_size=2
-        )
-        found[part.core.row_off : part.core.row_stop, part.core.col_off : part.core.col_stop] = result.classes
+    passes = Passes(contexts=(ContextPass(size=patch, lattice=lattice, batch_size=2),), stitch=stitch)
+    everywhere = np.ones((height, width), bool)
+    for core, result in tiles_of(pixels, everywhere, passes=passes, grid=grid, predictor=predictor):
+        found[core.row_off : core.row_stop, core.col_off : core.col_stop] = result.classes
     np.testing.assert_array_equal(found, scene)
 
 
@@ -142,16 +142,12 @@ def test_law_5_nodata_is_255_and_its_values_change_nothing(height: int, width: i
     grid = make_tiles(lattice, stitch=stitch, tile=48)
     predictor = EagerPredictor(small_network(pooled=True), multiple=8)
     layers = Layers(confidence=True, probabilities=True)
+    passes = Passes(contexts=(ContextPass(size=32, lattice=lattice),), stitch=stitch)
 
     def run(scene: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
         classes = np.zeros((2, height, width), np.uint8)
-        for tile in grid:
-            rows = slice(tile.read.row_off, tile.read.row_stop)
-            cols = slice(tile.read.col_off, tile.read.col_stop)
-            result = segment_tile(
-                scene[:, rows, cols], valid[rows, cols], grid=grid, tile=tile, predictor=predictor, layers=layers
-            )
-            core = slice(tile.core.row_off, tile.core.row_stop), slice(tile.core.col_off, tile.core.col_stop)
+        for window, result in tiles_of(scene, valid, passes=passes, grid=grid, predictor=predictor, layers=layers):
+            core = slice(window.row_off, window.row_stop), slice(window.col_off, window.col_stop)
             classes[0][core] = result.classes
             assert result.confidence is not None
             classes[1][core] = result.confidence

@@ -13,7 +13,7 @@ import rasterio
 
 import geoseg
 from geoseg.errors import PlanError
-from geoseg.inference import machine, planner
+from geoseg.inference import costs, machine
 from geoseg.inference.plan import Plan
 from tests.scenes import random_pixels, write_scene
 
@@ -80,11 +80,11 @@ def test_a_changed_mask_beside_the_scene_is_another_plan(tmp_path: Path, tiny_bu
 def test_a_default_context_that_memory_does_not_take_is_halved_and_said(
     scene: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(planner, "_ACTIVATION_BYTES_PER_PIXEL", 1e6)
+    monkeypatch.setattr(costs, "ACTIVATION_BYTES_PER_PIXEL", 1e6)
     monkeypatch.setattr(machine, "memory_bytes", lambda: 10 * 10**9)
     plan = geoseg.plan(scene, model=tiny_bundle)
-    assert plan.context == 64
-    assert plan.batch_size == 1
+    assert plan.contexts[0].size == 64
+    assert plan.contexts[0].batch_size == 1
     assert any("64 instead of 128" in note for note in plan.notes)
     assert plan.cost.memory_bytes <= 7 * 10**9
     with pytest.raises(PlanError, match=r"this machine has 7\.0 GB to give; use a smaller --patch-size"):

@@ -1,0 +1,187 @@
+"""Chooses the contexts of a run: what was asked for, or the best of the card's that the machine's memory takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from geoseg.choices import Contexts, Fuse
+from geoseg.contexts.selection import Rated, fusion_weights, ranked, rated
+from geoseg.errors import PlanError
+from geoseg.geometry.lattice import Lattice
+from geoseg.models.source import ModelSource
+
+TIE = 0.001
+"""Calibrated mean IoUs closer than this are ties, and go to the cheaper context: one scene does not tell them apart."""
+
+GOOD = 0.02
+"""An adaptive run begins with the cheapest context whose score is at most this much below the best."""
+
+ADAPTIVE_CONTEXTS = 3
+"""Contexts of an adaptive run, at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The contexts of a run, the first one first."""
+
+    sizes: tuple[int, ...]
+    """Pixels."""
+    weights: tuple[float, ...]
+    """In the fusion; they sum to 1."""
+    reason: str
+    """Why these, for the plan."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Table:
+    """What the card says of its contexts."""
+
+    entries: tuple[Rated, ...]
+    seconds: dict[int, float] | None
+    """Per megapixel, where it was measured."""
+    source: str
+    tie: float
+
+    def describe(self, entry: Rated) -> str:
+        return f"{self.source} {abs(entry.value):.3f}"
+
+
+def choose_contexts(
+    model: ModelSource,
+    *,
+    contexts: Contexts,
+    fuse: Fuse,
+    lattice_of: Callable[[int], Lattice],
+    fits: Callable[[Lattice], bool],
+) -> Choice:
+    """The best context of the model's card, the best few, or those of an adaptive run.
+
+    Args:
+        model: its calibration counts, else the scores of its training, else its own default.
+        contexts: how many to fuse, or ``adaptive``.
+        fuse: weights of the fusion.
+        lattice_of: the lattice of a context on the scene; raises PlanError where there is none.
+        fits: True if memory takes a lattice.
+
+    Raises:
+        PlanError: if the card has no scores and more than one context is wanted, or none of its contexts can be used.
+    """
+    table = _table(model)
+    if table is None:
+        if contexts != 1:
+            raise PlanError(
+                f"{model.name} has no scores of contexts to choose several by: measure them with"
+                " `geoseg calibrate`, or train with [training.contexts]"
+            )
+        why = f"{model.name} has no scores of contexts (`geoseg calibrate` measures them): its training's own is taken"
+        said = () if model.path is None else (why,)  # a module has no card that could have some
+        return Choice(sizes=(model.context,), weights=(1.0,), reason="the model's own", notes=said)
+    usable, notes = _usable(table, lattice_of, fits)
+    cost = _cost(table, usable)
+    entries = [e for e in table.entries if e.size in usable]
+    order = ranked(entries, cost=cost, tolerance=table.tie)
+    best = order[0]
+    if contexts == "adaptive":
+        good = [e for e in order if e.value >= best.value - GOOD]
+        first = min(good, key=lambda e: (cost(e.size), -e.value))
+        kept = _distinct([first, *(e for e in order if e is not first)], usable)[:ADAPTIVE_CONTEXTS]
+        reason = (
+            f"{first.size} px is the cheapest within {GOOD} of the best ({table.describe(first)}; {len(order)} scored)"
+        )
+    else:
+        kept = _distinct(order, usable)[:contexts]
+        reason = f"best of {len(order)}: {table.describe(best)}"
+        if len(kept) < contexts:
+            notes.append(f"{contexts} contexts were asked for, {len(kept)} differ on this scene")
+    return Choice(
+        sizes=tuple(e.size for e in kept),
+        weights=fusion_weights(kept, equal=fuse == "equal"),
+        reason=reason,
+        notes=tuple(notes),
+    )
+
+
+def _table(model: ModelSource) -> _Table | None:
+    if model.calibration is not None:
+        found = model.calibration
+        where = " and ".join(found.scenes) if len(found.scenes) < 3 else f"{len(found.scenes)} scenes"
+        return _Table(entries=found.rated(), seconds=found.seconds(), source=f"mIoU on {where}", tie=TIE)
+    if model.context_scores is not None and len(model.context_scores):
+        scores = model.context_scores
+        return _Table(entries=rated(scores), seconds=None, source=f"training {scores.criterion}", tie=0.0)
+    return None
+
+
+def _usable(
+    table: _Table, lattice_of: Callable[[int], Lattice], fits: Callable[[Lattice], bool]
+) -> tuple[dict[int, Lattice], list[str]]:
+    """The contexts that the scene and memory take, with their lattices; and what was left out.
+
+    Raises:
+        PlanError: if none is left; the message says which context would do.
+    """
+    found: dict[int, Lattice] = {}
+    refused: list[str] = []
+    too_large: list[int] = []
+    for entry in table.entries:
+        try:
+            lattice = lattice_of(entry.size)
+        except PlanError as error:
+            refused.append(str(error))
+            continue
+        if fits(lattice):
+            found[entry.size] = lattice
+        else:
+            too_large.append(entry.size)
+    if not found and too_large:
+        smaller = _that_fits(min(too_large), lattice_of, fits)
+        way = f"use --patch-size {smaller}" if smaller else "it needs a machine with more memory"
+        raise PlanError(f"none of the model's contexts ({_listed(too_large)} px) fits this machine's memory: {way}")
+    if not found:
+        raise PlanError(f"none of the model's contexts can be used: {refused[0]}")
+    notes = (
+        [f"contexts of {_listed(too_large)} px are left out: they need more memory than there is"] if too_large else []
+    )
+    return found, notes
+
+
+def _that_fits(size: int, lattice_of: Callable[[int], Lattice], fits: Callable[[Lattice], bool]) -> int | None:
+    """The first half of a half of … a context that memory takes."""
+    while size > 1:
+        size //= 2
+        try:
+            lattice = lattice_of(size)
+        except PlanError:
+            continue
+        if fits(lattice):
+            return lattice.patch[0]
+    return None
+
+
+def _cost(table: _Table, usable: dict[int, Lattice]) -> Callable[[int], float]:
+    """Seconds per megapixel where they were measured, else pixels computed per pixel of the scene."""
+    if table.seconds is not None:
+        return table.seconds.__getitem__
+
+    def computed(size: int) -> float:
+        lattice = usable[size]
+        return lattice.count * lattice.patch[0] * lattice.patch[1] / (lattice.shape[0] * lattice.shape[1])
+
+    return computed
+
+
+def _distinct(entries: Sequence[Rated], lattices: dict[int, Lattice]) -> list[Rated]:
+    """The entries without those whose patches, fitted to the scene, are within one multiple of an earlier one's."""
+    kept: list[Rated] = []
+    for entry in entries:
+        patch, step = lattices[entry.size].patch, lattices[entry.size].rows.multiple
+        others = (lattices[e.size].patch for e in kept)
+        if all(any(abs(a - b) > step for a, b in zip(patch, other, strict=True)) for other in others):
+            kept.append(entry)
+    return kept
+
+
+def _listed(sizes: Sequence[int]) -> str:
+    return ", ".join(str(s) for s in sizes)

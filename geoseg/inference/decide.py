@@ -1,0 +1,92 @@
+"""From finished logits to the layers of a core: classes, confidence, probabilities, all uint8."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from geoseg.inference.layers import Layers
+from geoseg.legend import IGNORE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TileResult:
+    """The layers of one tile's core; nodata is 255 in each."""
+
+    classes: npt.NDArray[np.uint8]
+    """(h, w) class ids."""
+    confidence: npt.NDArray[np.uint8] | None = None
+    """(h, w) percent."""
+    probabilities: npt.NDArray[np.uint8] | None = None
+    """(K, h, w) percent."""
+    contexts: npt.NDArray[np.uint8] | None = None
+    """(h, w): bit k is set where context k had a say."""
+    computed_pixels: int = 0
+    """Pixels of all network inputs that it took."""
+
+
+class Decider:
+    """Takes finished logits region by region and keeps what is wanted of them.
+
+    Args:
+        shape: (height, width) of the core.
+        layers: what is wanted beside the classes.
+        ids: class id of each channel; None means the channel's own number.
+    """
+
+    def __init__(self, shape: tuple[int, int], *, layers: Layers, ids: tuple[int, ...] | None = None) -> None:
+        self._layers = layers
+        contiguous = ids is None or ids == tuple(range(len(ids)))
+        self._ids = None if contiguous or ids is None else torch.tensor(ids, dtype=torch.uint8)
+        self._classes = torch.full(shape, IGNORE, dtype=torch.uint8)
+        self._confidence = torch.full(shape, IGNORE, dtype=torch.uint8) if layers.confidence else None
+        self._probabilities: torch.Tensor | None = None
+
+    def __call__(self, logits: torch.Tensor, rows: slice, cols: slice) -> None:
+        """Decides finished logits (K, h, w) at these rows and columns of the core; ties go to the lower channel."""
+        best, winner = logits.max(dim=0)
+        winner = winner.to(torch.uint8)
+        if self._ids is not None:
+            winner = self._ids.to(winner.device)[winner.long()]
+        self._classes[rows, cols] = winner.cpu()
+        if self._confidence is not None:
+            share = torch.exp(logits - best).sum(dim=0).reciprocal_()  # softmax of the winner
+            self._confidence[rows, cols] = (share * 100).round_().to(torch.uint8).cpu()
+        if self._layers.probabilities:
+            if self._probabilities is None:
+                shape = (logits.shape[0], *self._classes.shape)
+                self._probabilities = torch.full(shape, IGNORE, dtype=torch.uint8)
+            percent = torch.softmax(logits, dim=0).mul_(100).round_().to(torch.uint8)
+            self._probabilities[:, rows, cols] = percent.cpu()
+
+    def finish(
+        self,
+        valid: npt.NDArray[np.bool_],
+        *,
+        contexts: npt.NDArray[np.uint8] | None = None,
+        computed_pixels: int = 0,
+    ) -> TileResult:
+        """The layers; ``valid`` (h, w) of the core, its False pixels become nodata.
+
+        Args:
+            valid: True = data.
+            contexts: (h, w), which contexts had a say.
+            computed_pixels: what it took.
+        """
+        invalid = ~valid
+        classes = self._classes.numpy()
+        confidence = None if self._confidence is None else self._confidence.numpy()
+        probabilities = None if self._probabilities is None else self._probabilities.numpy()
+        for layer in (classes, confidence, probabilities, contexts):
+            if layer is not None:
+                layer[..., invalid] = IGNORE
+        return TileResult(
+            classes=classes,
+            confidence=confidence,
+            probabilities=probabilities,
+            contexts=contexts,
+            computed_pixels=computed_pixels,
+        )
