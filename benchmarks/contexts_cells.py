@@ -26,6 +26,7 @@ from geoseg.contexts.scores import ScoreTable
 from geoseg.contexts.selection import ranked, rated
 from geoseg.errors import GeosegError
 from geoseg.evaluation.metrics import iou, mean_iou, overall_accuracy
+from geoseg.inference.context_choice import TIE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +145,8 @@ def _calibrate(job: Job) -> None:
 
 def _selected(cell: Cell, *, scores: ScoreTable | None, calibration: Calibration) -> dict[str, int]:
     """The size that each way of choosing chooses; a network that was trained on one size has no scores to choose by."""
-    by_calibration = ranked(calibration.rated(), cost=calibration.seconds().__getitem__)[0].size
+    cost = calibration.seconds().__getitem__
+    by_calibration = ranked(calibration.rated(), cost=cost, tolerance=TIE)[0].size
     if scores is None:
         own = cell.size or by_calibration
         return {"mean": own, "weighted": own, "calibration": by_calibration}
@@ -172,11 +174,11 @@ def _measure(job: Job, name: str, options: Mapping[str, Any]) -> None:
             "overall_accuracy": overall_accuracy(counts),
             "iou": [None if math.isnan(v) else v for v in iou(counts).tolist()],
             "pixels": pixels,
-            "computed_pixels": sum(plan["computed_pixels"] for plan in plans),
+            "computed_pixels": sum(run.computed_pixels for run in runs),
             "compute_seconds": compute,
             "seconds_per_megapixel": compute / pixels * 1e6,
-            "contexts": [plan.get("contexts") for plan in plans],
-            "patch_sizes": [plan["patch_size"] for plan in plans],
+            "contexts": [plan["contexts"] for plan in plans],
+            "chosen": [plan["chosen"] for plan in plans],
             "machine": machine(),
         },
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from contexts_grid import Preset
 from contexts_results import WAYS, Group, Outcome, known, mean, spread
@@ -123,12 +123,27 @@ def _fusions(group: Group, *, preset: Preset) -> Iterator[str]:
     names |= {f"adaptive_{budget}": f"adaptive at budget {budget}" for budget in preset.budgets}
     for name, words in names.items():
         there = [o for o in group.outcomes if name in o.results and "auto" in o.results]
-        if there:
-            cost = mean(
-                [o.results[name]["seconds_per_megapixel"] / o.results["auto"]["seconds_per_megapixel"] for o in there]
-            )
-            pairs = [(o.results[name]["miou"], o.results["auto"]["miou"]) for o in there]
-            yield f"{words}: {_compare(pairs)} one pass at the chosen size, for {cost:.2f} times its computing time."
+        if not there:
+            continue
+        time, pixels = (_times(there, name, of=measure) for measure in (Outcome.seconds, Outcome.computed))
+        pairs = [(o.results[name]["miou"], o.results["auto"]["miou"]) for o in there]
+        yield (
+            f"{words}: {_compare(pairs)} one pass at the chosen size, for {time:.2f} times its computing time"
+            f" ({pixels:.2f} times its pixels).{_over_first(there, name)}"
+        )
+
+
+def _times(outcomes: Sequence[Outcome], name: str, *, of: Callable[[Outcome, str], float | None]) -> float:
+    """What a measurement costs in units of one pass, on average."""
+    return mean([cost / one for o in outcomes if (cost := of(o, name)) and (one := of(o, "auto"))])
+
+
+def _over_first(outcomes: Sequence[Outcome], name: str) -> str:
+    """Of the adaptive mode: against its own first pass, which is not that of the best size but of the cheapest good."""
+    if not name.startswith("adaptive"):
+        return ""
+    pairs = _paired({o: o.miou(name) for o in outcomes}, {o: o.miou(f"size_{o.first_size(name)}") for o in outcomes})
+    return f" Against its own first pass alone: {_compare(pairs)} it." if pairs else ""
 
 
 _FUSE = {"score": "weighted by score", "equal": "weighted alike"}

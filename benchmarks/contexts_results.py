@@ -34,6 +34,16 @@ class Outcome:
         """Its computing seconds per megapixel of the scene."""
         return self.results[name]["seconds_per_megapixel"] if name in self.results else None
 
+    def computed(self, name: str) -> float | None:
+        """Pixels it put through the network, all passes together, per pixel of the scene."""
+        found = self.results.get(name)
+        return None if found is None else found["computed_pixels"] / found["pixels"]
+
+    def first_size(self, name: str) -> int | None:
+        """The context it began with on the first test scene, pixels."""
+        found = self.results.get(name)
+        return None if found is None else found["contexts"][0][0]["size"]
+
     def selected(self, way: str) -> int | None:
         """The size that a key of ``WAYS`` chooses, pixels."""
         return None if self.calibration is None else self.calibration["selected"][way]

@@ -116,8 +116,10 @@ def _group(group: Group, *, preset: Preset) -> Iterator[str]:
     titles = ["one size (`auto`)"]
     titles += [f"K = {k}, {how}" for k in preset.fused for how in ("by score", "equal")]
     titles += [f"adaptive {budget}" for budget in preset.budgets]
-    yield table(["training", *titles], [[n, *(_fused(o, m) for m in names)] for n, o in trainings.items()])
-    yield "\nEach: mIoU / seconds per megapixel (times those of one size).\n"
+    rows = [[n, *(spread(one.miou(m) for one in o) for m in names)] for n, o in trainings.items()]
+    yield table(["mIoU", *titles], rows) + "\n"
+    rows = [[n, *(_cost(o, m) for m in names)] for n, o in trainings.items()]
+    yield table(["s per megapixel; pixels computed per pixel", *titles], rows) + "\n"
 
 
 def _row_of_sizes(outcomes: Sequence[Outcome], sizes: Sequence[int]) -> list[str]:
@@ -137,16 +139,14 @@ def _row_of_choices(name: str, outcomes: Sequence[Outcome]) -> list[str]:
         name,
         spread(o.own for o in outcomes),
         *chosen,
-        spread(o.miou("auto") for o in outcomes),
+        f"{_listed([o.first_size('auto') for o in outcomes])} px: {spread(o.miou('auto') for o in outcomes)}",
         f"{_listed([size for size, _ in best])} px: {spread(value for _, value in best)}",
     ]
 
 
-def _fused(outcomes: Sequence[Outcome], name: str) -> str:
-    pairs = [(o.seconds(name), o.seconds("auto")) for o in outcomes]
-    ratios = [s / one for s, one in pairs if s is not None and one]
-    times = f" (×{mean(ratios):.2f})" if ratios and name != "auto" else ""
-    return f"{spread(o.miou(name) for o in outcomes)} / {spread((s for s, _ in pairs), digits=2)}{times}"
+def _cost(outcomes: Sequence[Outcome], name: str) -> str:
+    measures = ([o.seconds(name) for o in outcomes], [o.computed(name) for o in outcomes])
+    return "; ".join(spread(values, digits=2) for values in measures)
 
 
 def _cells(found: Sequence[Group]) -> Iterator[str]:
@@ -194,4 +194,4 @@ def _mean_or_none(values: Iterable[float | None]) -> float | None:
 
 
 def _listed(values: Sequence[object]) -> str:
-    return ", ".join(str(v) for v in values)
+    return ", ".join("–" if v is None else str(v) for v in values)

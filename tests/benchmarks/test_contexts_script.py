@@ -105,19 +105,18 @@ def test_photographs_of_different_parts_do_not_adjoin(script: Any, shared_data: 
 def _fill(job: Any, cells: ModuleType, *, miou: float, skip: tuple[str, ...] = ()) -> None:
     """Results of a cell: at its largest size ``miou``, at others a tenth less."""
     best = max(job.preset.test_sizes)
-    rows = [
-        {"size": s, "miou": 0.5, "overall_accuracy": 0.5, "seconds_per_megapixel": 1.0} for s in job.preset.test_sizes
-    ]
+    row = {"miou": 0.5, "overall_accuracy": 0.5, "seconds_per_megapixel": 1.0}
+    rows = [{"size": size, **row} for size in job.preset.test_sizes]
+    measured = {"seconds_per_megapixel": 2.0, "computed_pixels": 3, "pixels": 2, "machine": "M"}
     training = {"steps": 4, "pixel_budget": 1, "seconds": 1.0, "accelerator": "cpu", "precision": "x", "threads": 1}
     job.write("train", {**training, "machine": "M"})
     selected = {"mean": min(job.preset.test_sizes), "weighted": best, "calibration": best}
     job.write("calibration", {"selected": selected, "calibration": {"rows": rows}, "scores": None})
     for name, options in cells.measurements(job).items():
-        value = miou if options.get("patch_size", best) == best else miou - 0.1
+        size = options.get("patch_size", best)
         if name not in skip:
-            job.write(
-                name, {"miou": value, "seconds_per_megapixel": 2.0, "machine": "M", "patch_sizes": [[best, best]]}
-            )
+            value = miou if size == best else miou - 0.1
+            job.write(name, {"miou": value, **measured, "contexts": [[{"size": size}]]})
 
 
 @pytest.mark.parametrize(("gain", "words"), [(0.04, "0.040 above"), (-0.03, "0.030 below"), (0.0, "the same as")])
