@@ -94,9 +94,9 @@ def dataset(name: str, *, data: Path, scenes: Path) -> Dataset:
         about="procedural scenes of 192 x 192 px: says nothing of the method",
         gsd=None,
         legend=LEGEND.to_json(),
-        train=(_made(made, "seed_1"),),
-        calibration=(_made(made, "seed_2"),),
-        test=(_made(made, "seed_3"), _made(made, "seed_4")),
+        train=(_made(made, "seed_54"),),  # small as they are, these seeds have every class
+        calibration=(_made(made, "seed_55"),),
+        test=(_made(made, "seed_36"), _made(made, "seed_25")),
     )
 
 

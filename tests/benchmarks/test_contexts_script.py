@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
+import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -163,3 +167,44 @@ def test_a_cell_is_held_by_one_process(script: Any, tmp_path: Path) -> None:
         assert (first, second) == (True, False)
     with cells.taken(dataclasses.replace(job)) as again:
         assert again
+
+
+def _run(out: Path, *options: str) -> str:
+    """The script's stdout, one cell of the smoke grid."""
+    which = ["--cell", "*multinomial*"]
+    command = [
+        sys.executable,
+        str(BENCHMARKS / "contexts.py"),
+        "--preset",
+        "smoke",
+        "--out",
+        str(out),
+        *which,
+        *options,
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(BENCHMARKS.parent)}
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def test_the_whole_script_on_a_miniature(tmp_path: Path) -> None:
+    _run(tmp_path)
+    cell = tmp_path / "smoke" / "cells" / "synthetic-tiny-multinomial-s1"
+    page = (tmp_path / "smoke" / "contexts.md").read_text(encoding="utf-8")
+    assert "Of 5 cells 1 are finished" in page
+    results = {path.name: path.stat().st_mtime_ns for path in cell.glob("*.json")}
+    tested = {"size_64", "size_96", "auto", "fused_2_score", "fused_2_equal", "adaptive_1.5"}
+    assert set(results) == {f"{name}.json" for name in {"train", "calibration", *tested}}
+    read = {name: json.loads((cell / f"{name}.json").read_text()) for name in tested}
+    assert all(0 <= found["miou"] <= 1 and found["seconds_per_megapixel"] > 0 for found in read.values())
+    assert all(found["pixels"] == 2 * 192 * 192 for found in read.values())  # both test scenes
+    chosen = json.loads((cell / "calibration.json").read_text())["selected"]["calibration"]
+    assert f"{chosen} px: {read[f'size_{chosen}']['miou']:.3f}" in page
+    assert not (cell / "map.zarr").exists()
+
+    (cell / "auto.json").unlink()
+    _run(tmp_path)
+    again = {path.name: path.stat().st_mtime_ns for path in cell.glob("*.json")}
+    assert {name for name, when in again.items() if when != results.get(name)} == {"auto.json"}
+    assert json.loads((cell / "auto.json").read_text())["miou"] == read["auto"]["miou"]
