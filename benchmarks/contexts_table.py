@@ -22,7 +22,7 @@ def report(jobs: Sequence[Job], *, preset: Preset, datasets: Mapping[str, Datase
     found = groups(jobs)
     parts = [
         "# Contexts: what training on many patch sizes gives\n",
-        f"Written by `python benchmarks/contexts.py --preset {preset.name}` from the cells that are finished.\n",
+        f"Written by `{_command(found, preset=preset)}` from the cells that are finished.\n",
         *_conditions(found, preset=preset),
         *_missing(found, preset=preset),
         "## Findings\n",
@@ -34,6 +34,17 @@ def report(jobs: Sequence[Job], *, preset: Preset, datasets: Mapping[str, Datase
             parts += _group(group, preset=preset)
     parts += _cells(found)
     return "\n".join(parts) + "\n"
+
+
+def _command(found: Sequence[Group], *, preset: Preset) -> str:
+    """The command that makes these cells: the preset, with the budget that they had if it is another."""
+    trained = [o.training for group in found for o in group.outcomes if o.training]
+    parts = [f"python benchmarks/contexts.py --preset {preset.name}"]
+    for key, own in (("steps", preset.steps), ("pixel_budget", preset.pixel_budget)):
+        values = {t[key] for t in trained}
+        if len(values) == 1 and values != {own}:
+            parts.append(f"--{key.replace('_', '-')} {values.pop()}")
+    return " ".join(parts)
 
 
 def _conditions(found: Sequence[Group], *, preset: Preset) -> Iterator[str]:

@@ -112,7 +112,14 @@ def _fill(job: Any, cells: ModuleType, *, miou: float, skip: tuple[str, ...] = (
     row = {"miou": 0.5, "overall_accuracy": 0.5, "seconds_per_megapixel": 1.0}
     rows = [{"size": size, **row} for size in job.preset.test_sizes]
     measured = {"seconds_per_megapixel": 2.0, "computed_pixels": 3, "pixels": 2, "machine": "M"}
-    training = {"steps": 4, "pixel_budget": 1, "seconds": 1.0, "accelerator": "cpu", "precision": "x", "threads": 1}
+    training = {
+        "steps": 7,
+        "pixel_budget": 18_432,
+        "seconds": 1.0,
+        "accelerator": "cpu",
+        "precision": "x",
+        "threads": 1,
+    }
     job.write("train", {**training, "machine": "M"})
     selected = {"mean": min(job.preset.test_sizes), "weighted": best, "calibration": best}
     job.write("calibration", {"selected": selected, "calibration": {"rows": rows}, "scores": None})
@@ -137,6 +144,7 @@ def test_the_table_says_who_wins_and_what_is_missing(script: Any, tmp_path: Path
     for job in jobs[:-1]:
         _fill(job, cells, miou=0.5 if job.cell.size else 0.5 + gain, skip=("auto",) if job is jobs[2] else ())
     page = table.report(jobs, preset=preset, datasets=datasets)
+    assert "`python benchmarks/contexts.py --preset smoke --steps 7`" in page
     assert "Of 5 cells 3 are finished" in page
     assert "Not trained: synthetic-tiny-multinomial-s1." in page
     assert "synthetic-tiny-uniform-fixed-s1 (auto)" in page
