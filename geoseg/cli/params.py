@@ -25,6 +25,21 @@ class AutoInt(click.ParamType):  # type: ignore[type-arg]  # generic in the newe
             self.fail(f"{value!r} is neither a whole number nor 'auto'", param, ctx)
 
 
+class Sizes(click.ParamType):  # type: ignore[type-arg]
+    """Sides of patches, pixels, with commas: ``128,256,512``."""
+
+    name = "N,N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """The sides in the order given."""
+        if isinstance(value, tuple):
+            return value
+        parts = [part.strip() for part in str(value).split(",")]
+        if not all(part.isdigit() and int(part) for part in parts):
+            self.fail(f"{value!r} is not a list of sizes such as 128,256,512", param, ctx)
+        return tuple(int(part) for part in parts)
+
+
 class Bands(click.ParamType):  # type: ignore[type-arg]
     """Band numbers as rasterio takes them: ``3``, ``4,3,2`` or ``1..3``."""
 
