@@ -88,12 +88,12 @@ def macs_per_pixel(network: nn.Module, *, bands: int, side: int) -> float:
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[torch.device]:
     """The network in evaluation mode for a while; gives its device."""
-    was_training = network.training
+    modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
         yield _device(network)
     finally:
-        network.train(was_training)
+        _restore(modes)
 
 
 @contextmanager
@@ -116,8 +116,7 @@ def practising(network: nn.Module) -> Iterator[torch.device]:
     finally:
         for hook in hooks:
             hook.remove()
-        for module, training in modes.items():
-            module.training = training
+        _restore(modes)
         for parameter, gradient in gradients.items():
             parameter.grad = gradient
         with torch.no_grad():
@@ -128,6 +127,12 @@ def practising(network: nn.Module) -> Iterator[torch.device]:
 def _spare_single_values(norm: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
     if inputs[0].numel() == inputs[0].shape[1]:
         norm.eval()
+
+
+def _restore(modes: dict[nn.Module, bool]) -> None:
+    """Every module in the mode it was in, which need not be its parent's."""
+    for module, training in modes.items():
+        module.training = training
 
 
 def _device(network: nn.Module) -> torch.device:

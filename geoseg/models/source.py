@@ -184,9 +184,10 @@ def _channels(network: nn.Module, *, bands: int, multiple: int, device: torch.de
     """K, by one small forward pass."""
     import numpy as np
 
+    from geoseg.models.networks import size_rule
     from geoseg.models.runtime import EagerPredictor
 
-    side = -(-64 // multiple) * multiple
+    side = -(-size_rule(network).near(64)[-1] // multiple) * multiple
     sample = np.zeros((1, bands, side, side), np.float32)
     predictor = EagerPredictor(network, device=device or "cpu", multiple=multiple)
     return int(predictor.logits(sample, np.ones((1, side, side), bool)).shape[1])

@@ -70,6 +70,11 @@ class _FCN(Network):
         hidden = 64 * width if hidden is None else hidden
         positive(family, bands=bands, classes=classes, width=width, hidden=hidden)
         share(family, dropout=dropout)
+        steps = [2] * len(self.skips) + [2 ** (5 - len(self.skips))]
+        self.upsamplings = nn.ModuleList(
+            make_upsampling(upsampling, channels=classes, factor=step, fixed=last, family=family, allowed=UPSAMPLINGS)
+            for step, last in zip(steps, [False] * len(self.skips) + [True], strict=True)
+        )
         self.stages = vgg_stages(bands, width=width, batch_norm=batch_norm)
         self.head = nn.Sequential(
             convolution(VGG16[-1][0] * width, hidden, kernel=7, batch_norm=batch_norm),
@@ -82,11 +87,6 @@ class _FCN(Network):
         for score in self.scores:
             for parameter in score.parameters():
                 nn.init.zeros_(parameter)
-        steps = [2] * len(self.skips) + [2 ** (5 - len(self.skips))]
-        self.upsamplings = nn.ModuleList(
-            make_upsampling(upsampling, channels=classes, factor=step, fixed=last, family=family, allowed=UPSAMPLINGS)
-            for step, last in zip(steps, [False] * len(self.skips) + [True], strict=True)
-        )
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Logits (N, K, H, W) of pixels (N, C, H, W), H and W multiples of 32."""

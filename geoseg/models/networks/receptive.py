@@ -60,8 +60,9 @@ def _measure(network: nn.Module, *, bands: int, rule: SizeRule) -> tuple[int, in
     width = rule.near(_WIDTH)[-1]
     length = rule.near(_SHORTEST)[-1]
     while length <= LONGEST:
-        found = _Strip(probe, bands=bands, length=max(length, width), width=width).field(rule.multiple)
-        if found is not None:
+        strip = _Strip(probe, bands=bands, length=max(length, width), width=width)
+        found = strip.field(rule.multiple)
+        if found is not None or strip.mixed:
             return found
         length *= 2
     return None
@@ -73,8 +74,10 @@ class _Strip:
     def __init__(self, network: nn.Module, *, bands: int, length: int, width: int) -> None:
         self.length = length
         self.pixels = torch.ones(1, bands, length, width, dtype=torch.float64, requires_grad=True)
-        with _Dependencies():
+        with _Dependencies() as dependencies:
             output = network(self.pixels)
+        self.mixed = dependencies.mixed
+        """Whether something ran that mixes all places: a longer strip would not show more."""
         output = output["out"] if isinstance(output, dict) else output
         self.rows = output.sum(dim=(0, 1, 3))
 
@@ -102,9 +105,14 @@ class _Strip:
 
 
 class _Dependencies(TorchFunctionMode):
-    """Runs a network with operations that hide no dependency."""
+    """Runs a network with operations that hide no dependency, and notes whether any mixes all places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mixed = False
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.mixed |= func in _MIXING
         replacement = _REPLACEMENTS.get(func)
         return (replacement or func)(*args, **(kwargs or {}))
 
@@ -171,6 +179,13 @@ def _named(*names: str) -> list[Any]:
     """The functions and methods of these names, wherever PyTorch keeps them."""
     return [getattr(owner, name) for owner in _FUNCTIONS for name in names if hasattr(owner, name)]
 
+
+_MIXING = frozenset(
+    _named(
+        *_NORMS_OVER_PLACES, "adaptive_avg_pool2d", "adaptive_max_pool2d", "scaled_dot_product_attention", "matmul",
+        "__matmul__", "bmm", "baddbmm", "einsum",
+    )
+)  # fmt: skip
 
 _REPLACEMENTS: dict[Any, Callable[..., Any]] = {
     **dict.fromkeys(_named(*_ACTIVATIONS, *_NORMS), _passed),

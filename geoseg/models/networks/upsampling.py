@@ -208,11 +208,13 @@ def make_upsampling(
         allowed: the names that make sense there.
 
     Raises:
-        BundleError: if the name is unknown or not allowed.
+        BundleError: if the name is unknown or not allowed, or the factor below 2.
     """
     wanted = str(name).lower()
     if wanted not in allowed:
         raise BundleError(f"{family} cannot upsample by {name!r}: it takes {', '.join(allowed)}")
+    if factor < 2:
+        raise BundleError(f"{family} cannot upsample by a factor of {factor}: give one from 2 on")
     outputs = channels if outputs is None else outputs
     if wanted == "transposed":
         return Transposed(channels, outputs, factor=factor, kernel=kernel, fixed=fixed)
