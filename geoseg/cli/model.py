@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from geoseg.cli.report import print_json, print_rows
+from geoseg.cli.params import Sizes
+from geoseg.cli.report import print_json, print_rows, say
+
+if TYPE_CHECKING:
+    from geoseg.verbs.model_benchmark import BenchmarkRow
 
 
-@click.group(short_help="Look at model bundles.")
+@click.group(short_help="Look at model bundles, measure networks.")
 def model() -> None:
-    """Look at model bundles."""
+    """Look at model bundles, measure networks."""
 
 
 @model.command(short_help="A bundle's card.")
@@ -26,3 +32,60 @@ def info(bundle: str | None, *, debug: bool, as_json: bool) -> None:  # noqa: AR
     else:
         print_rows(info_rows(found), result=True)
         print_rows(context_rows(found), header=True, result=True)
+
+
+@model.command(short_help="What networks cost.")
+@click.option("--network", "networks", multiple=True, help="Architecture, Architecture:encoder or bundle; repeatable.")
+@click.option("--sizes", type=Sizes(), help="Sides of the patches, pixels [default: 256,512].")
+@click.option("--bands", default=3, show_default=True, help="Input bands; a bundle's own count.")
+@click.option("--classes", default=6, show_default=True, help="Classes; a bundle's own count.")
+@click.option("--batch", default=1, show_default=True, help="Patches per pass.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--repeats", default=3, show_default=True, help="Timed passes; their median is told.")
+@click.option("--threads", type=int, help="CPU threads [default: PyTorch's choice].")
+@click.option("--quiet", "-q", is_flag=True, help="No progress.")
+@click.option("--debug", is_flag=True, help="Log in detail, and show tracebacks.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def benchmark(  # noqa: PLR0913, RUF100 - one parameter per option
+    networks: tuple[str, ...],
+    *,
+    sizes: tuple[int, ...] | None,
+    bands: int,
+    classes: int,
+    batch: int,
+    device: str,
+    repeats: int,
+    threads: int | None,
+    quiet: bool,
+    debug: bool,  # noqa: ARG001 - main() looks for --debug
+    as_json: bool,
+) -> None:
+    """Measure networks: time and memory of a forward and a backward pass, their weights, what a pixel of them sees.
+
+    \b
+    geoseg model benchmark
+    geoseg model benchmark --network Dilated6Pooling --network Unet:resnet34 --sizes 128,256,512
+    geoseg model benchmark --network my.safetensors --device cuda --json
+
+    Memory is the peak of live tensors, weights apart; "field px" the side of the theoretical receptive field.
+    """
+    from geoseg.verbs.model_benchmark import NETWORKS, SIZES, benchmark_table, model_benchmark
+
+    def show(row: BenchmarkRow) -> None:
+        say(f"{row.network}: {row.refused or f'{row.size} px measured'}", quiet=quiet)
+
+    rows = model_benchmark(
+        networks or NETWORKS,
+        sizes=sizes or SIZES,
+        bands=bands,
+        classes=classes,
+        batch=batch,
+        device=device,
+        repeats=repeats,
+        threads=threads,
+        progress=show,
+    )
+    if as_json:
+        print_json({"rows": [row.to_json() for row in rows]})
+    else:
+        print_rows(benchmark_table(rows), header=True, result=True)

@@ -36,10 +36,10 @@ class Sizes(click.ParamType):  # type: ignore[type-arg]
             return value
         if str(value).lower() == "auto":
             return None
-        try:
-            return tuple(int(part) for part in str(value).split(","))
-        except ValueError:
+        parts = [part.strip() for part in str(value).split(",")]
+        if not all(part.isdigit() and int(part) for part in parts):
             self.fail(f"{value!r} is neither a list of sizes such as 256,512 nor 'auto'", param, ctx)
+        return tuple(int(part) for part in parts)
 
 
 class ContextCount(click.ParamType):  # type: ignore[type-arg]

@@ -145,18 +145,18 @@ def from_module(
     """
     import torch
 
-    from geoseg.models.networks import multiple_of
+    from geoseg.models.networks import size_rule
 
     if bands is None:
         first = next((m for m in network.modules() if isinstance(m, torch.nn.Conv2d)), None)
         bands = None if first is None else first.in_channels
-    multiple = multiple_of(network) if multiple is None else multiple
+    rule = size_rule(network) if multiple is None else SizeRule(multiple=multiple)
     parameter = next(network.parameters(), None)
     held = _Held(network=network, training=network.training, device=None if parameter is None else parameter.device)
     digest = _digest(network)
     _held[digest] = held
     try:
-        found = legend or Legend.numbered(_channels(network, bands=bands or 3, multiple=multiple, device=held.device))
+        found = legend or Legend.numbered(_channels(network, bands=bands or 3, rule=rule, device=held.device))
     except BaseException:
         _held.pop(digest)
         network.train(held.training)
@@ -167,9 +167,9 @@ def from_module(
         name=type(network).__name__,
         bands=bands,
         legend=found,
-        rule=SizeRule(multiple=multiple),
-        context=PLAIN_CONTEXT,
-        halo=-(-PLAIN_HALO // multiple) * multiple,
+        rule=rule,
+        context=rule.near(PLAIN_CONTEXT)[-1],
+        halo=-(-PLAIN_HALO // rule.multiple) * rule.multiple,
     )
 
 
@@ -190,13 +190,13 @@ def _token(network: nn.Module) -> str:
     return _tokens.setdefault(network, uuid.uuid4().hex)
 
 
-def _channels(network: nn.Module, *, bands: int, multiple: int, device: torch.device | None) -> int:
+def _channels(network: nn.Module, *, bands: int, rule: SizeRule, device: torch.device | None) -> int:
     """K, by one small forward pass."""
     import numpy as np
 
     from geoseg.models.runtime import EagerPredictor
 
-    side = -(-64 // multiple) * multiple
+    side = rule.near(64)[-1]
     sample = np.zeros((1, bands, side, side), np.float32)
-    predictor = EagerPredictor(network, device=device or "cpu", multiple=multiple)
+    predictor = EagerPredictor(network, device=device or "cpu", multiple=rule.multiple)
     return int(predictor.logits(sample, np.ones((1, side, side), bool)).shape[1])

@@ -16,7 +16,7 @@ from geoseg.contexts.scores import ScoreTable
 from geoseg.errors import ConfigError
 from geoseg.models.bundle import Bundle, save_bundle
 from geoseg.models.card import Normalisation
-from geoseg.models.networks import build, multiple_of
+from geoseg.models.networks import build, size_rule
 from geoseg.models.start import start_from
 from geoseg.raster.datasets import raster_environment
 from geoseg.raster.labels import inspect_labels, read_labels
@@ -86,7 +86,7 @@ def train(
     network = build(
         config.model.architecture, config.model.arguments, bands=len(config.model.bands), classes=len(config.legend)
     )
-    rule = SizeRule(multiple=multiple_of(network))
+    rule = size_rule(network)
     config, contexts = check_sizes(config, rule=rule)
     found = _find_checkpoint(config, restart=restart)
     notes = [start_from(network, Path(config.model.start))] if config.model.start and found is None else []
