@@ -16,6 +16,7 @@ from geoseg.cli.signals import leave_on_signals
 from geoseg.errors import GeosegError, StoppedError
 
 _COMMANDS = {
+    "calibrate": "geoseg.cli.calibrate",
     "evaluate": "geoseg.cli.evaluate",
     "model": "geoseg.cli.model",
     "plan": "geoseg.cli.predict",

@@ -25,6 +25,23 @@ class AutoInt(click.ParamType):  # type: ignore[type-arg]  # generic in the newe
             self.fail(f"{value!r} is neither a whole number nor 'auto'", param, ctx)
 
 
+class Sizes(click.ParamType):  # type: ignore[type-arg]
+    """Patch sizes such as ``256,512``, or ``auto`` (None)."""
+
+    name = "N,N,...|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...] | None:
+        """None for ``auto``, else the numbers."""
+        if value is None or isinstance(value, tuple):
+            return value
+        if str(value).lower() == "auto":
+            return None
+        try:
+            return tuple(int(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is neither a list of sizes such as 256,512 nor 'auto'", param, ctx)
+
+
 class ContextCount(click.ParamType):  # type: ignore[type-arg]
     """A number of contexts, or ``adaptive``."""
 

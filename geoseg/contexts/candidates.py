@@ -97,3 +97,27 @@ def _listed(sizes: Sequence[int]) -> str:
     """Sizes for a message; many are cut short."""
     names = [str(s) for s in sizes]
     return ", ".join(names) if len(names) <= 6 else f"{', '.join(names[:3])} … {names[-1]}"
+
+
+def ladder(sizes: Sequence[int], *, rule: SizeRule, above: int = 0) -> tuple[int, ...]:
+    """Contexts worth measuring for a network that was trained on ``sizes``: about half an octave apart.
+
+    From the smallest size it was trained on to twice the largest: prediction may see farther than training did.
+
+    Args:
+        sizes: contexts of the training, pixels.
+        rule: what the network takes.
+        above: every context is larger than this (the overlap), pixels.
+
+    Raises:
+        PlanError: if no size is left.
+    """
+    if rule.only:
+        return candidate_sizes(rule.only, rule=rule)
+    low, high = max(min(sizes), above + rule.multiple), 2 * max(*sizes, above)
+    wanted, size = set(), float(low)
+    while size <= high * 1.01:
+        near = rule.near(round(size))
+        wanted.add(min(near, key=lambda s: (abs(s - size), s)))
+        size *= 2**0.5
+    return candidate_sizes([s for s in sorted(wanted) if s > above], rule=rule)

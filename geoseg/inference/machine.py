@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import resource
 import sys
 import time
@@ -74,3 +75,16 @@ def macs_per_second() -> float:
             np.matmul(left, left, out=product)
         best = min(best, (time.perf_counter() - start) / repeats)
     return core_count() * side**3 / best
+
+
+def describe_machine() -> str:
+    """One line for tables of timings: processor and cores."""
+    name = ""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                name = line.split(":", 1)[1].strip()
+                break
+    except OSError:
+        pass
+    return f"{name or platform.machine()}, {core_count()} cores"

@@ -136,6 +136,23 @@ def save_bundle(
     return open_bundle(target)
 
 
+def rewrite_card(bundle: Bundle, card: Card, path: str | os.PathLike[str]) -> Bundle:
+    """Writes a bundle with the same weights, bit for bit, and another card; whole or not at all.
+
+    Raises:
+        BundleError: if the weights cannot be read.
+        OutputError: if the target cannot be written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        weights = load_file(bundle.path)
+    except (SafetensorError, OSError) as error:
+        raise BundleError(f"{bundle.path}: its weights are damaged: {error}") from error
+    return save_bundle(path, weights=weights, card=card, half=False)
+
+
 def _read_header(prefix: bytes, read, *, size: int) -> dict:  # type: ignore[no-untyped-def, type-arg]
     """The safetensors header: eight little-endian bytes of length, then JSON (the format's specification)."""
     if len(prefix) < 8:

@@ -1,0 +1,63 @@
+"""``geoseg calibrate``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from geoseg.cli.params import AutoInt, Sizes
+from geoseg.cli.report import print_json, print_rows, say
+from geoseg.errors import PlanError
+
+if TYPE_CHECKING:
+    from geoseg.contexts.calibration import CalibratedContext
+
+
+@click.command(short_help="Measure a model's patch sizes on held-out scenes.")
+@click.argument("model", metavar="BUNDLE")
+@click.option("--scene", "-s", "scenes", multiple=True, required=True, metavar="SCENE", help="Held-out; repeatable.")
+@click.option(
+    "--reference", "-r", "references", multiple=True, required=True, metavar="TRUTH", help="One per scene, in order."
+)
+@click.option("--sizes", type=Sizes(), default="auto", help="Patch sizes, e.g. 256,512,1024; auto: by the training's.")
+@click.option("--output", "-o", metavar="BUNDLE", help="Write here instead of into BUNDLE itself.")
+@click.option("--overlap", type=AutoInt(), default="auto", help="Overlap of neighbouring patches, pixels.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--threads", type=AutoInt(), default="auto", help="Threads of the network's arithmetic.")
+@click.option("--quiet", "-q", is_flag=True, help="No tables, notes or progress.")
+@click.option("--debug", is_flag=True, help="Log in detail, and show tracebacks.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def calibrate(
+    model: str,
+    *,
+    scenes: tuple[str, ...],
+    references: tuple[str, ...],
+    quiet: bool,
+    as_json: bool,
+    debug: bool,  # noqa: ARG001 - main() sees to it
+    **options: Any,
+) -> None:
+    """Measure mIoU, accuracy and speed of BUNDLE at each patch size on held-out scenes; write them into its card.
+
+    `geoseg predict --patch-size auto` then takes the best, and --contexts the best few.
+
+    \b
+    geoseg calibrate my.safetensors --scene held_out.tif --reference held_out_labels.tif
+    """
+    from geoseg.verbs.calibrate import calibrate as run
+    from geoseg.verbs.calibrate import calibration_rows
+
+    if len(scenes) != len(references):
+        raise PlanError(f"{len(scenes)} scenes and {len(references)} references: give one --reference per --scene")
+
+    def show(row: CalibratedContext) -> None:
+        say(f"{row.size} px  mIoU {row.miou:.4f}  {row.seconds_per_megapixel:.3f} s / Mpx", quiet=quiet)
+
+    found = run(model, scenes=list(zip(scenes, references, strict=True)), on_row=show, **options)
+    for note in found.notes:
+        say(f"note  {note}", quiet=quiet)
+    print_rows(calibration_rows(found.calibration), header=True, quiet=quiet)
+    say(f"wrote  {found.bundle.path}", quiet=quiet)
+    if as_json:
+        print_json({"bundle": str(found.bundle.path), "calibration": found.calibration.to_json()})
