@@ -102,6 +102,7 @@ class Scene:
     image: Path
     label: Path | None
     eroded: Path | None
+    """Of test scenes only: nothing is learnt from it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +115,9 @@ class Found:
     test: tuple[Scene, ...]
     """Official test scenes with an image, with labels or without."""
     missing: tuple[str, ...]
-    """Names of files that the benchmark has and the folder lacks."""
+    """Files that are not here, of scenes that are."""
+    absent: tuple[str, ...]
+    """Ids of scenes of which no file is here."""
 
 
 def find_scenes(folder: Path, benchmark: Benchmark, *, held_out: Sequence[str] = (), skip: Path) -> Found:
@@ -130,7 +133,7 @@ def find_scenes(folder: Path, benchmark: Benchmark, *, held_out: Sequence[str] =
         SceneError: if there are fewer than two training scenes with labels, or an id to hold out is not among them.
     """
     files = _files_by_name(folder, skip=skip)
-    missing: list[str] = []
+    missing: dict[str, list[str]] = {}
     train = [_find(i, benchmark, files, missing=missing) for i in benchmark.train]
     test = [_find(i, benchmark, files, missing=missing) for i in benchmark.test]
     pairs = [s for s in train if s is not None and s.label is not None]
@@ -145,7 +148,8 @@ def find_scenes(folder: Path, benchmark: Benchmark, *, held_out: Sequence[str] =
         train=tuple(s for s in pairs if s.id not in chosen),
         held_out=tuple(s for s in pairs if s.id in chosen),
         test=tuple(s for s in test if s is not None),
-        missing=tuple(missing),
+        missing=tuple(name for names in missing.values() for name in names),
+        absent=tuple(i for i in (*benchmark.train, *benchmark.test) if i not in missing),
     )
 
 
@@ -162,8 +166,10 @@ def _choose_held_out(pairs: Sequence[Scene], benchmark: Benchmark, wanted: Seque
     return chosen
 
 
-def _find(scene: str, benchmark: Benchmark, files: dict[str, list[Path]], *, missing: list[str]) -> Scene | None:
-    """The files of a scene; what it lacks goes to ``missing``. None without an image."""
+def _find(
+    scene: str, benchmark: Benchmark, files: dict[str, list[Path]], *, missing: dict[str, list[str]]
+) -> Scene | None:
+    """The files of a scene; what it lacks, if it has any, goes to ``missing``. None without an image."""
     shared = benchmark.label in benchmark.images  # image and label of one name, in folders of many names
 
     def first(pattern: str, *, coded: bool | None = None) -> Path | None:
@@ -172,14 +178,14 @@ def _find(scene: str, benchmark: Benchmark, files: dict[str, list[Path]], *, mis
         return next((p for p in places if coded is None or is_color_coded(p) == coded), None)
 
     image = next((p for name in benchmark.images if (p := first(name, coded=False if shared else None))), None)
-    label, eroded = first(benchmark.label, coded=True if shared else None), first(benchmark.eroded)
-    for path, pattern, what in (
-        (image, benchmark.images[0], "image"),
-        (label, benchmark.label, "label"),
-        (eroded, benchmark.eroded, "label without boundaries"),
-    ):
-        if path is None:
-            missing.append(f"{pattern.format(id=scene)} ({what})")
+    label = first(benchmark.label, coded=True if shared else None)
+    eroded = first(benchmark.eroded) if scene in benchmark.test else None
+    wanted = [(image, benchmark.images[0], "image"), (label, benchmark.label, "label")]
+    if scene in benchmark.test:
+        wanted.append((eroded, benchmark.eroded, "label without boundaries"))
+    names = [f"{pattern.format(id=scene)} ({what})" for path, pattern, what in wanted if path is None]
+    if len(names) < len(wanted):
+        missing[scene] = names
     return None if image is None else Scene(id=scene, image=image, label=label, eroded=eroded)
 
 

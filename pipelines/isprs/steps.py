@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import geoseg
@@ -17,6 +18,7 @@ from isprs.ledger import Ledger, Step, stamp, write_json, write_text
 from isprs.scores import REFERENCES, Metrics, scores, table, total
 
 if TYPE_CHECKING:
+    from geoseg.contexts.calibration import CalibratedContext
     from geoseg.training.books import TrainProgress
 
 STEPS = ("check", "labels", "train", "calibrate", "predict", "export", "evaluate")
@@ -35,6 +37,7 @@ class Pipeline:
         self._infos: dict[str, SceneInfo] = {}
         self._summary: dict[str, Any] = {"benchmark": settings.benchmark.name, "folder": str(settings.folder)}
         self._notes: list[str] = []
+        self._bands = tuple(range(1, len(settings.benchmark.bands) + 1))
 
     def run(self) -> list[list[str]]:
         """Does what is missing up to the wanted step, writes the summary, and gives the table of scores."""
@@ -60,6 +63,7 @@ class Pipeline:
         maps = {scene.id: self._predict(scene, f"{i}/{len(found.test)}") for i, scene in enumerate(found.test, start=1)}
         if last < STEPS.index("export"):
             return []
+        self._summary["predictions"] = {scene: step.result for scene, step in maps.items()}
         exports = {scene.id: self._export(scene, maps[scene.id]) for scene in found.test}
         return [] if last < STEPS.index("evaluate") else self._evaluate(found, labels, exports)
 
@@ -83,13 +87,15 @@ class Pipeline:
         groups = {"train": found.train, "held_out": found.held_out, "test": found.test}
         counts = ", ".join(f"{len(group)} {name.replace('_', ' ')}" for name, group in groups.items())
         self._say(f"found  {counts} scenes of {b.name} in {s.folder}")
+        if found.absent:
+            self._say(f"absent  {len(found.absent)} of {len(b.train) + len(b.test)} scenes: {', '.join(found.absent)}")
         if found.missing:
             more = f" and {len(found.missing) - 6} more (see summary.json)" if len(found.missing) > 6 else ""
             self._say(f"missing  {', '.join(found.missing[:6])}{more}")
         if not found.test:
             self._note("no image of a test scene is here: a model is trained and calibrated, nothing is predicted")
         self._summary["scenes"] = {name: [scene.id for scene in group] for name, group in groups.items()}
-        self._summary["missing"] = list(found.missing)
+        self._summary |= {"missing": list(found.missing), "absent": list(found.absent)}
         return found
 
     def _labels(self, found: Found) -> Labels:
@@ -98,7 +104,7 @@ class Pipeline:
         for scene in (*found.train, *found.held_out, *found.test):
             for reference, path in zip(REFERENCES, (scene.label, scene.eroded), strict=True):
                 if path is not None:
-                    done[scene.id, reference] = self._convert(scene, reference)
+                    done[scene.id, reference] = self._convert(scene, reference, path)
         learnt = Tally.total(Tally.from_json(done[scene.id, "full"].result) for scene in found.train)
         absent = [name for name, pixels in zip(LEGEND.names, learnt.classes, strict=True) if not pixels]
         if absent:
@@ -106,9 +112,7 @@ class Pipeline:
         self._summary["labels"] = {f"{scene} {reference}": step.result for (scene, reference), step in done.items()}
         return done
 
-    def _convert(self, scene: Scene, reference: str) -> Step:
-        path = scene.label if reference == "full" else scene.eroded
-        assert path is not None
+    def _convert(self, scene: Scene, reference: str, path: Path) -> Step:
         target, grid = self._s.label_path(scene, reference), self._infos[scene.id].native
 
         def work(_: bool) -> dict[str, Any]:
@@ -178,8 +182,10 @@ class Pipeline:
         pairs = [(scene.image, s.label_path(scene, "full")) for scene in found.held_out]
 
         def work(_: bool) -> dict[str, Any]:
-            made = geoseg.calibrate(s.trained, scenes=pairs, output=s.calibrated)
-            return {"rows": made}
+            made = geoseg.calibrate(
+                s.trained, scenes=pairs, output=s.calibrated, on_row=self._show_row, device=s.device, bidx=self._bands
+            )
+            return {**made.calibration.to_json(), "notes": list(made.notes)}
 
         step = self._ledger.do(
             "calibrate",
@@ -193,11 +199,13 @@ class Pipeline:
         )
         self._summary["calibration"] = step.result
 
+    def _show_row(self, row: CalibratedContext) -> None:
+        self._say(f"{row.size} px  mIoU {row.miou:.4f}  {row.seconds_per_megapixel:.3f} s / Mpx")
+
     def _predict(self, scene: Scene, count: str) -> Step:
         """The classes of a test scene as a COG and a Zarr store."""
         s = self._s
-        bands = tuple(range(1, len(s.benchmark.bands) + 1))
-        options: dict[str, Any] = {"bidx": bands, **({} if s.contexts == 1 else {"contexts": s.contexts})}
+        options: dict[str, Any] = {"bidx": self._bands, "contexts": s.contexts}
 
         def work(other: bool) -> dict[str, Any]:
             with tile_progress(quiet=self._quiet) as show:
@@ -211,7 +219,8 @@ class Pipeline:
                     on_progress=show,
                     **options,
                 )
-            return {"seconds": made.seconds, "notes": list(made.notes)}
+            plan = made.plan.to_json()
+            return {"contexts": plan["contexts"], "seconds": made.seconds, "notes": list(made.notes)}
 
         return self._ledger.do(
             f"predict-{scene.id}",

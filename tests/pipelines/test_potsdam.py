@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import torch
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, jaccard_score
 
 import geoseg
@@ -26,7 +27,7 @@ NETWORK = [
     *("--encoder", "resnet18", "--argument", "encoder_depth=3", "--argument", "decoder_channels=[16,8,8]"),
     *("--sizes", "48,64", "--halo", "8", "--pixel-budget", "12288", "--device", "cpu"),
 ]
-SMALL = [*NETWORK, "--steps", "30", "--learning-rate", "0.01"]
+SMALL = [*NETWORK, "--steps", "20", "--learning-rate", "0.01"]
 
 Run = Callable[..., int]
 Done = tuple[Path, Path, dict[str, Any]]
@@ -43,6 +44,7 @@ def run() -> Run:
 def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     base = tmp_path_factory.mktemp("potsdam")
     truths = miniature.potsdam(base / "Potsdam")
+    torch.set_num_threads(1)
     assert main([str(base / "Potsdam"), "--out", str(base / "out"), *SMALL, "-q"]) == 0
     return base / "Potsdam", base / "out", truths
 
@@ -114,12 +116,19 @@ def test_what_is_held_out_what_is_missing_and_what_is_not_scored_is_said(
     found = summary(out)
     assert found["scenes"] == {"train": ["2_11", "4_12"], "held_out": ["2_10"], "test": ["2_13", "3_13", "7_13"]}
     assert "top_potsdam_7_7_label.tif (label)" in found["missing"]
+    assert len(found["absent"]) == 38 - 7
+    assert len(found["missing"]) == 4
     assert "top_potsdam_7_13_label_noBoundary.tif (label without boundaries)" in found["missing"]
     notes = " ".join(found["notes"])
     assert "not scored against the full reference, which is not here: 7_13" in notes
     assert "not scored against the eroded reference, which is not here: 3_13, 7_13" in notes
     assert "top_potsdam_4_12_label.tif lies 0.40 px off its image" in notes
     assert set(found["training"]["validation_miou"]) == {"potsdam_2_10"}
+    assert found["calibration"]["scenes"] == ["top_potsdam_2_10_RGB"]
+    best = max(found["calibration"]["rows"], key=lambda row: row["miou"])
+    card = geoseg.open_bundle(out / "model" / "model.safetensors").card
+    assert card.calibration is not None
+    assert best["miou"] == max(row.miou for row in card.calibration.rows)
     config = (out / "training.toml").read_text()
     assert not any(test in config for test in ("2_13", "3_13", "7_13")), "test scenes are not trained on"
 
@@ -206,10 +215,10 @@ def test_other_training_settings_are_refused_and_what_was_trained_stays(
 ) -> None:
     folder, out, _ = done
     before = state(out)
-    assert run(folder, "--out", out, *NETWORK, "--steps", "31", "--learning-rate", "0.01", "-q") == 1
+    assert run(folder, "--out", out, *NETWORK, "--steps", "21", "--learning-rate", "0.01", "-q") == 1
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1
-    assert "training.steps is 31" in said[0]
+    assert "training.steps is 21" in said[0]
     assert "--restart" in said[0]
     assert run(folder, "--out", out, *SMALL, "-q") == 0
     left = {name: when for name, when in state(out).items() if not name.endswith((".begun.json", ".toml"))}
@@ -221,7 +230,7 @@ def test_vaihingen_is_told_by_its_pixels_from_labels_of_the_same_name(
 ) -> None:
     truths = miniature.vaihingen(tmp_path / "Vaihingen" / "unpacked")
     arguments = [tmp_path / "Vaihingen", "--dataset", "vaihingen", "--out", tmp_path / "Vaihingen" / "out", *NETWORK]
-    assert run(*arguments, "--steps", "2") == 0
+    assert run(*arguments, "--steps", "2", "--distribution", "single", "--sizes", "64") == 0
     out = tmp_path / "Vaihingen" / "out"
     found = summary(out)
     assert found["scenes"] == {"train": ["1", "3"], "held_out": ["5"], "test": ["2", "38"]}
