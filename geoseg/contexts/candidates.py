@@ -115,8 +115,8 @@ def ladder(sizes: Sequence[int], *, rule: SizeRule, above: int = 0) -> tuple[int
     if rule.only:
         return candidate_sizes(rule.only, rule=rule)
     low, high = max(min(sizes), above + rule.multiple), 2 * max(*sizes, above)
-    wanted, size = set(), float(low)
-    while size <= high * 1.01:
+    wanted, size = {rule.near(high)[-1]}, float(low)
+    while size < high * 0.9:
         near = rule.near(round(size))
         wanted.add(min(near, key=lambda s: (abs(s - size), s)))
         size *= 2**0.5

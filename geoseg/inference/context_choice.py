@@ -148,9 +148,9 @@ def _usable(
 
 
 def _that_fits(size: int, lattice_of: Callable[[int], Lattice], fits: Callable[[Lattice], bool]) -> int | None:
-    """The first half of a half of … a context that memory takes."""
+    """A smaller context that memory takes: three quarters of three quarters of … this one."""
     while size > 1:
-        size //= 2
+        size = size * 3 // 4
         try:
             lattice = lattice_of(size)
         except PlanError:

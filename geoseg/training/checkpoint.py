@@ -7,13 +7,14 @@ import os
 import pickle
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from geoseg.errors import ConfigError, OutputError
+from geoseg.training.settings import AugmentConfig, FitConfig
 
 FORMAT = 2
 NAME = "checkpoint.pt"
@@ -53,6 +54,8 @@ class Checkpoint:
     normalisation: Mapping[str, list[float]]
     scores: Mapping[str, Any]
     """The contexts' score table as plain values."""
+    adversary: Mapping[str, Any] | None = None
+    """State of the adversary, where the loss has one."""
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -72,6 +75,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "optimiser": dict(checkpoint.optimiser),
         "normalisation": dict(checkpoint.normalisation),
         "scores": json.dumps(checkpoint.scores),
+        "adversary": checkpoint.adversary,
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,16 +117,21 @@ def _from_plain(data: Any) -> Checkpoint:
         optimiser=data["optimiser"],
         normalisation=data["normalisation"],
         scores=json.loads(data["scores"]),
+        adversary=data.get("adversary"),
     )
 
 
 def refuse_other_config(found: Mapping[str, Any], wanted: Mapping[str, Any], *, path: Path) -> None:
     """Refuses to go on from a checkpoint of another configuration.
 
+    An entry that the checkpoint lacks, because a later geoseg brought it, had what is now its default.
+
     Raises:
         ConfigError: naming the first entry that differs, with both values.
     """
-    before, now = _flat(found), _flat(wanted)
+    usual = {"training": asdict(FitConfig(steps=0)), "augment": asdict(AugmentConfig())}
+    defaults = _flat(json.loads(json.dumps(usual)))  # tuples as the lists they are in a checkpoint
+    before, now = defaults | _flat(found), defaults | _flat(wanted)
     for key in sorted(before.keys() | now.keys()):
         if key not in _FREE and before.get(key) != now.get(key):
             raise ConfigError(

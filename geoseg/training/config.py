@@ -13,10 +13,9 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from geoseg.errors import ConfigError, LegendError
 from geoseg.legend import Legend
+from geoseg.training.config_checks import check_values, demand
 from geoseg.training.settings import AugmentConfig, FitConfig, ModelConfig, SceneConfig, TrainConfig
 
-PRECISIONS = ("32-true", "bf16-mixed")
-ACCELERATORS = ("auto", "cpu", "gpu")
 SPLITS = ("train", "validation")
 
 _TOP_KEYS = ("model", "legend", "scenes", "training", "augment", "output")
@@ -65,9 +64,7 @@ def parse_config(data: Mapping[str, Any], *, folder: Path) -> TrainConfig:
         bundle=_target(output, "bundle", folder=folder),
         work=_target(output, "work", folder=folder),
     )
-    _check_model(config)
-    _check_training(config)
-    _check_augment(config)
+    check_values(config)
     return config
 
 
@@ -89,53 +86,6 @@ def to_json(config: TrainConfig) -> dict[str, Any]:
     return result
 
 
-def _check_model(config: TrainConfig) -> None:
-    model = config.model
-    _demand(bool(model.bands), "model.bands", "must name at least one band")
-    _demand(model.gsd is None or model.gsd > 0, "model.gsd", "must be a positive number of metres")
-    _demand(model.context > 0 and model.halo >= 0, "model.context and model.halo", "must be sizes in pixels")
-    for key, values in (("mean", model.mean), ("std", model.std)):
-        _demand(not values or len(values) == len(model.bands), f"model.{key}", f"needs {len(model.bands)} numbers")
-    _demand(bool(model.mean) == bool(model.std), "model.mean and model.std", "must be given together or not at all")
-    _demand(all(s > 0 for s in model.std), "model.std", "must be positive")
-    for i, scene in enumerate(config.scenes):
-        wanted = len(model.bands)
-        _demand(len(scene.bidx) in (0, wanted), f"scenes[{i}].bidx", f"must name {wanted} bands, one per model.bands")
-
-
-def _check_training(config: TrainConfig) -> None:
-    t = config.training
-    for key in ("steps", "batch_size", "patch_size", "checkpoint_every", "log_every", "loaders"):
-        _demand(getattr(t, key) >= 1, f"training.{key}", "must be at least 1")
-    for key in ("threads", "validate_every", "weight_decay", "seed", "pixel_budget"):
-        _demand(getattr(t, key) >= 0, f"training.{key}", "must not be negative")
-    _demand(t.seed < 2**32, "training.seed", "must be below 2^32")
-    for key in ("learning_rate", "clip_norm"):
-        _demand(getattr(t, key) > 0, f"training.{key}", "must be positive")
-    for key in ("label_smoothing", "ema_decay", "warm_up"):
-        _demand(0 <= getattr(t, key) < 1, f"training.{key}", "must be at least 0 and below 1")
-    _demand(0 <= t.balance <= 1, "training.balance", "must be between 0 and 1")
-    _demand(t.time_limit_minutes is None or t.time_limit_minutes > 0, "training.time_limit_minutes", "must be positive")
-    _demand(t.losses.cross_entropy >= 0 and t.losses.dice >= 0, "training.losses", "must not be negative")
-    _demand(t.losses.cross_entropy + t.losses.dice > 0, "training.losses", "must not both be 0")
-    _demand(t.precision in PRECISIONS, "training.precision", f"must be one of {', '.join(PRECISIONS)}")
-    _demand(t.accelerator in ACCELERATORS, "training.accelerator", f"must be one of {', '.join(ACCELERATORS)}")
-    count = len(config.legend)
-    _demand(len(t.class_weights) in (0, count), "training.class_weights", f"needs {count} numbers, one per class")
-    _demand(all(w >= 0 for w in t.class_weights), "training.class_weights", "must not be negative")
-
-
-def _check_augment(config: TrainConfig) -> None:
-    a = config.augment
-    _demand(0 < a.scale[0] <= a.scale[1], "augment.scale", "must be [smallest, largest], both positive")
-    _demand(0 <= a.rotation <= 1, "augment.rotation", "must be a share between 0 and 1")
-    for key in ("brightness", "contrast", "saturation", "hue", "cast", "noise"):
-        _demand(getattr(a, key) >= 0, f"augment.{key}", "must not be negative")
-    _demand(a.contrast < 1 and a.saturation <= 1, "augment.contrast and augment.saturation", "must be below 1")
-    bands = len(config.model.bands)
-    _demand(a.hue == 0 or bands == 3, "augment.hue", f"is for three bands, the model has {bands}: use augment.cast")
-
-
 def _scenes(data: Any, *, folder: Path) -> tuple[SceneConfig, ...]:
     if not isinstance(data, list) or not data:
         raise ConfigError("scenes is missing: add [[scenes]] with image = … and labels = …")
@@ -143,16 +93,16 @@ def _scenes(data: Any, *, folder: Path) -> tuple[SceneConfig, ...]:
     for i, entry in enumerate(data):
         where = f"scenes[{i}]"
         scene = _section(SceneConfig, entry, where=where)
-        _demand(scene.split in SPLITS, f"{where}.split", f"must be one of {', '.join(SPLITS)}")
-        _demand(scene.weight > 0, f"{where}.weight", "must be positive")
+        demand(scene.split in SPLITS, f"{where}.split", f"must be one of {', '.join(SPLITS)}")
+        demand(scene.weight > 0, f"{where}.weight", "must be positive")
         image = _source(scene.image, folder=folder, where=f"{where}.image")
         labels = _source(scene.labels, folder=folder, where=f"{where}.labels")
         name = scene.name or Path(scene.image).stem
         scenes.append(dataclasses.replace(scene, image=image, labels=labels, name=name))
-    _demand(any(s.split == "train" for s in scenes), "scenes", 'must hold one with split = "train"')
+    demand(any(s.split == "train" for s in scenes), "scenes", 'must hold one with split = "train"')
     names = [s.name for s in scenes]
     twice = next((n for n in names if names.count(n) > 1), None)
-    _demand(twice is None, "scenes", f"must differ in name: {twice!r} stands twice; give each a name")
+    demand(twice is None, "scenes", f"must differ in name: {twice!r} stands twice; give each a name")
     return tuple(scenes)
 
 
@@ -236,8 +186,3 @@ def _refuse_unknown(table: Mapping[str, Any], *, known: tuple[str, ...], where: 
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
             raise ConfigError(f"unknown key {f'{where}.{key}' if where else key!r}: {hint}")
-
-
-def _demand(holds: bool, key: str, what: str) -> None:
-    if not holds:
-        raise ConfigError(f"{key} {what}")

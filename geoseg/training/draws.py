@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from geoseg.contexts.candidates import SizeRule
 from geoseg.contexts.distributions import Distribution, make_distribution
 from geoseg.contexts.scores import ScoreTable
@@ -9,13 +11,16 @@ from geoseg.errors import ConfigError, PlanError
 from geoseg.training.settings import FitConfig, TrainConfig
 
 
-def check_sizes(config: TrainConfig, *, rule: SizeRule) -> Distribution:
+def check_sizes(config: TrainConfig, *, rule: SizeRule) -> tuple[TrainConfig, Distribution]:
     """What the training draws its contexts from; refuses sizes that the network cannot take.
+
+    Returns:
+        The configuration, ``model.context`` filled in if it was left to the training, and the distribution.
 
     Raises:
         ConfigError: if a patch, a context or the halo does not fit; the message names sizes that would.
     """
-    checked = {"model.context": config.model.context}
+    checked = {"model.context": config.model.context} if config.model.context else {}
     if config.training.contexts is None:
         checked["training.patch_size"] = config.training.patch_size
     for key, size in checked.items():
@@ -29,7 +34,9 @@ def check_sizes(config: TrainConfig, *, rule: SizeRule) -> Distribution:
             f"model.halo = {halo} is not a multiple of {rule.multiple}, which {config.model.architecture} needs;"
             f" take {below} or {below + rule.multiple}"
         )
-    return _distribution(config.training, rule=rule)
+    contexts = _distribution(config.training, rule=rule)
+    context = config.model.context or contexts.sizes[-1]
+    return replace(config, model=replace(config.model, context=context)), contexts
 
 
 def pixel_budget(config: FitConfig) -> int:

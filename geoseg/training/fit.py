@@ -18,7 +18,7 @@ from geoseg.errors import ConfigError, StoppedError
 from geoseg.training.books import Books, TrainProgress, append_line
 from geoseg.training.checkpoint import Checkpoint, save_checkpoint
 from geoseg.training.lightning_extra import lightning
-from geoseg.training.lightning_module import SegmentationModule
+from geoseg.training.lightning_module import SegmentationModule, TrainBatch
 from geoseg.training.sampling import PatchSampler
 from geoseg.training.schedule import share_done
 from geoseg.training.settings import FitConfig
@@ -73,10 +73,11 @@ class _Loader:
     def __len__(self) -> int:
         return self._config.steps - self._start
 
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def __iter__(self) -> Iterator[TrainBatch]:
         batches = self._sampler.batches(start=self._start, stop=self._config.steps, loaders=self._config.loaders)
         for batch in batches:
-            yield torch.from_numpy(batch.pixels), torch.from_numpy(batch.labels)
+            border = None if batch.border is None else torch.from_numpy(batch.border)
+            yield torch.from_numpy(batch.pixels), torch.from_numpy(batch.labels), border
 
 
 class _Keeper(lightning.Callback):
@@ -169,6 +170,7 @@ class _Keeper(lightning.Callback):
                 optimiser=trainer.optimizers[0].state_dict(),
                 normalisation=self._books.normalisation,
                 scores=module.scores.to_json(),
+                adversary=None if module.adversary is None else module.adversary.state(),
             ),
         )
 

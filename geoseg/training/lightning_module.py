@@ -11,10 +11,14 @@ from torch import nn
 
 from geoseg.contexts.scores import ScoreTable
 from geoseg.legend import IGNORE
+from geoseg.training.adversary import Adversary
 from geoseg.training.draws import new_scores
 from geoseg.training.lightning_extra import lightning
 from geoseg.training.losses import SegmentationLoss
 from geoseg.training.settings import FitConfig
+
+TrainBatch = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]
+"""Pixels (N, C, P, P) float32, labels (N, P, P) int64, and the border part of U-Net's map (N, P, P) float32."""
 
 
 class SegmentationModule(lightning.LightningModule):
@@ -24,15 +28,24 @@ class SegmentationModule(lightning.LightningModule):
         network: (N, C, H, W) to logits (N, K, H, W).
         config: the optimisation.
         rate: the learning rate at a step.
+        adversary: what the network trains against; None: nothing.
     """
 
     average: nn.Module
 
-    def __init__(self, network: nn.Module, *, config: FitConfig, rate: Callable[[int], float]) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        config: FitConfig,
+        rate: Callable[[int], float],
+        adversary: Adversary | None = None,
+    ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
         self.loss = SegmentationLoss(config)
+        self.adversary = adversary
         self.done = 0
         """Steps done, all attempts together."""
         self.last_loss = torch.tensor(0.0)
@@ -55,12 +68,15 @@ class SegmentationModule(lightning.LightningModule):
         average: Mapping[str, torch.Tensor],
         optimiser: Mapping[str, Any],
         scores: ScoreTable,
+        adversary: Mapping[str, Any] | None = None,
     ) -> None:
         """Goes on from a checkpoint's state."""
         self.network.load_state_dict(network)
         self.average.load_state_dict(average)
         self._optimiser_state = optimiser
         self.scores = scores
+        if self.adversary is not None and adversary is not None:
+            self.adversary.restore(adversary)
         self.done = step
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -83,14 +99,16 @@ class SegmentationModule(lightning.LightningModule):
             group["lr"] = self.last_rate
         torch.manual_seed(self._config.seed * 1_000_003 + self.done)
 
-    def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> torch.Tensor:  # noqa: ARG002
+    def training_step(self, batch: TrainBatch, batch_idx: int) -> torch.Tensor:  # noqa: ARG002
         """The loss of one batch."""
-        pixels, labels = batch
+        pixels, labels, border = batch
         logits = self.network(pixels.to(memory_format=torch.channels_last))
-        loss: torch.Tensor = self.loss(logits, labels)
+        loss: torch.Tensor = self.loss(logits, labels, border)
+        by_loss = self.scores.criterion == "loss"  # without the adversary's, which drifts as it learns
+        self._earned = loss.detach() if by_loss else class_normalised_accuracy(logits.detach(), labels)
+        if self.adversary is not None:
+            loss = loss + self.adversary(pixels, logits, labels)
         self.last_loss = loss.detach()
-        by_loss = self.scores.criterion == "loss"
-        self._earned = self.last_loss if by_loss else class_normalised_accuracy(logits.detach(), labels)
         self._context = labels.shape[-1]
         return loss
 

@@ -10,7 +10,7 @@ order) and mapped from there.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -21,6 +21,7 @@ from geoseg.contexts.distributions import Distribution
 from geoseg.errors import ConfigError
 from geoseg.models.card import Normalisation
 from geoseg.training.augment import Floats, random_placement, recoloured
+from geoseg.training.elastic import deformed, random_field
 from geoseg.training.patches import cut_patch
 from geoseg.training.scenes import BLOCK, LabelledScene, Labels
 from geoseg.training.settings import AugmentConfig
@@ -34,6 +35,8 @@ class Batch:
     """(N, C, P, P), normalised; 0 where there is no data."""
     labels: npt.NDArray[np.int64]
     """(N, P, P) channel indices, 255 = ignored."""
+    border: Floats | None = None
+    """(N, P, P), the border part of U-Net's weight map; None: not wanted."""
 
 
 class PatchSampler:
@@ -47,6 +50,7 @@ class PatchSampler:
         augment: how they are varied.
         balance: 0 draws classes by their area, 1 all alike.
         seed: seed of everything drawn.
+        border: from a patch's labels (P, P) the border part of U-Net's weight map; None: not wanted.
 
     Raises:
         ConfigError: if no scene has a labelled pixel.
@@ -62,6 +66,7 @@ class PatchSampler:
         augment: AugmentConfig,
         balance: float = 1.0,
         seed: int = 0,
+        border: Callable[[Labels], Floats] | None = None,
     ) -> None:
         self._scenes = [s for s in scenes if s.counts.any()]
         if not self._scenes:
@@ -76,6 +81,7 @@ class PatchSampler:
         self._budget = pixel_budget
         self._augment = augment
         self._seed = seed
+        self._border = border
 
     def batch(self, step: int) -> Batch:
         """The batch of a step: patches of one size."""
@@ -85,6 +91,7 @@ class PatchSampler:
         return Batch(
             pixels=np.stack([pixels for pixels, _ in drawn]),
             labels=np.stack([labels for _, labels in drawn]).astype(np.int64),
+            border=None if self._border is None else np.stack([self._border(labels) for _, labels in drawn]),
         )
 
     def batches(self, *, start: int, stop: int, loaders: int = 1) -> Iterator[Batch]:
@@ -110,6 +117,10 @@ class PatchSampler:
         pixels, valid, labels = cut_patch(
             scene, centre=(row + shift[0], col + shift[1]), placement=placement, size=size, normalise=self._norm
         )
+        if self._augment.elastic and rng.random() < self._augment.elastic:
+            alpha, sigma = self._augment.elastic_alpha, self._augment.elastic_sigma
+            field = random_field(size, alpha=alpha, sigma=sigma, rng=rng)
+            pixels, valid, labels = deformed(pixels, valid, labels, field=field)
         pixels = recoloured(pixels, self._augment, rng)
         pixels[:, ~valid] = 0.0  # the rule of prediction: what has no data is the mean
         return pixels, labels

@@ -84,6 +84,23 @@ def scan_labels(
     return np.memmap(path, dtype=np.uint8, mode="r", shape=shape), counts
 
 
+def check_classes(scenes: Sequence[LabelledScene], legend: Legend) -> None:
+    """Refuses a legend with a class that no training scene has a pixel of: the network could never learn it.
+
+    Raises:
+        ConfigError: naming such classes, and the pixels of the others.
+    """
+    totals = sum((scene.counts.sum(axis=(0, 1)) for scene in scenes), np.zeros(len(legend), np.int64))
+    found = dict(zip(legend.names, totals.tolist(), strict=True))
+    missing = [name for name, count in found.items() if count == 0]
+    if missing:
+        kept = ", ".join(f"{name} {count:,}" for name, count in found.items() if count)
+        raise ConfigError(
+            f"no training scene has a pixel of {', '.join(map(repr, missing))} (pixels of the others: {kept});"
+            " add a scene that has, or leave it out of [[legend]]"
+        )
+
+
 def measure_normalisation(scenes: Sequence[LabelledScene], *, side: int = 256, windows: int = 36) -> Normalisation:
     """Mean and deviation per band over an even sample of the valid pixels, every scene by its weight.
 

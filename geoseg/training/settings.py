@@ -28,8 +28,8 @@ class ModelConfig:
     """Names of the input bands, in order."""
     gsd: float | None = None
     """Ground metres per pixel of the training scenes; None: not bound to one."""
-    context: int = 1024
-    """Patch side at prediction, pixels."""
+    context: int = 0
+    """Patch side at prediction where the card has no scores of contexts, pixels; 0: the training's largest."""
     halo: int = 32
     """Pixels at a patch's rim that are not trusted at prediction."""
     licence: str = ""
@@ -64,12 +64,27 @@ class SceneConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossConfig:
-    """Weights of the terms of the loss."""
+    """Weights of the terms of the loss, each 0 for off; see :mod:`geoseg.training.losses`."""
 
     cross_entropy: float = 1.0
     """Weight of the cross-entropy."""
     dice: float = 1.0
     """Weight of the Dice loss."""
+    focal: float = 0.0
+    """Weight of the focal loss."""
+    focal_gamma: float = 2.0
+    """How strongly the focal loss forgets pixels that are already right; 0: not at all, it is the cross-entropy."""
+    lovasz: float = 0.0
+    """Weight of the Lovász-softmax loss."""
+    border_w0: float = 0.0
+    """Extra weight of pixels between two objects in the cross-entropy, which is then balanced by class too: U-Net's map
+    (there 10); 0: no map. See :mod:`geoseg.training.border_weights`."""
+    border_sigma: float = 5.0
+    """How far from the border that weight reaches, pixels."""
+    adversarial: float = 0.0
+    """Weight of the adversarial term; see :mod:`geoseg.training.adversary`."""
+    adversary_rate: float = 1e-4
+    """Learning rate of the discriminator's Adam."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +130,7 @@ class FitConfig:
     losses: LossConfig = field(default_factory=LossConfig)
     """Weights of the loss's terms."""
     class_weights: tuple[float, ...] = ()
-    """Per class, in the legend's order, in the cross-entropy; empty: all one."""
+    """Per class, in the legend's order, in the cross-entropy and the focal loss; empty: all one."""
     label_smoothing: float = 0.0
     """Share of each label that is spread over all classes in the cross-entropy."""
     ema_decay: float = 0.998
@@ -154,6 +169,12 @@ class AugmentConfig:
     """Share of patches that are turned by any angle."""
     scale: tuple[float, float] = (1.0, 1.0)
     """Range of the zoom, log-uniform: ground side of the sampled window over the patch's."""
+    elastic: float = 0.0
+    """Share of patches that are deformed elastically; see :mod:`geoseg.training.elastic`."""
+    elastic_alpha: float = 300.0
+    """Strength of the deformation, as torchvision counts it: noise in [-1, 1], smoothed, times half of this, pixels."""
+    elastic_sigma: float = 10.0
+    """Standard deviation of the Gaussian that smooths it, pixels."""
     brightness: float = 0.0
     """Largest shift of all bands together."""
     contrast: float = 0.0

@@ -39,6 +39,57 @@ def info_rows(info: dict[str, Any]) -> list[tuple[str, str]]:
         ("patches", patches),
         ("licence", info["licence"]),
     ]
-    rows += [(f"score: {name}", str(value)) for name, value in info["metrics"].items()]
-    rows += [(f"training: {name}", str(value)) for name, value in info["training"].items()]
+    rows += [(f"score: {name}", _score(value)) for name, value in info["metrics"].items()]
+    rows += [(f"training: {name}", _text(value)) for name, value in info["training"].items()]
     return rows
+
+
+def context_rows(info: dict[str, Any]) -> list[tuple[str, ...]]:
+    """What the card knows of each context, as rows of text with a heading; none if it knows nothing."""
+    trained = {row["size"]: row for row in (info["context_scores"] or {"rows": []})["rows"]}
+    measured = {row["size"]: row for row in (info["calibration"] or {"rows": []})["rows"]}
+    if not trained and not measured:
+        return []
+    criterion = info["context_scores"]["criterion"] if trained else "score"
+    rows: list[tuple[str, ...]] = [
+        ("context", "drawn", f"training {criterion}", "weighted", "mIoU", "accuracy", "s / Mpx")
+    ]
+    for size in sorted({*trained, *measured}):
+        earned, found = trained.get(size), measured.get(size)
+        rows.append(
+            (
+                f"{size} px",
+                *(
+                    (str(earned["count"]), f"{earned['mean']:.4f}", f"{earned['weighted_mean']:.4f}")
+                    if earned
+                    else "---"
+                ),
+                *(
+                    (
+                        f"{found['miou']:.4f}",
+                        f"{found['overall_accuracy']:.4f}",
+                        f"{found['seconds_per_megapixel']:.3f}",
+                    )
+                    if found
+                    else "---"
+                ),
+            )
+        )
+    return rows
+
+
+def _score(value: Any) -> str:
+    """A scene's scores in a line."""
+    if not isinstance(value, dict) or "miou" not in value:
+        return _text(value)
+    by_class = ", ".join(f"{name} {iou:.3f}" for name, iou in value.get("iou", {}).items())
+    return f"mIoU {value['miou']:.4f}" + (f" ({by_class})" if by_class else "")
+
+
+def _text(value: Any) -> str:
+    """A value of the card's account without JSON's braces."""
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_text(v)}" for k, v in value.items())
+    if isinstance(value, list):
+        return "; ".join(_text(v) for v in value) if value else "none"
+    return "none" if value is None else str(value)

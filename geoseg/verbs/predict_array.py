@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from geoseg.choices import Stitch
+from geoseg.geometry.lattice import make_lattice
 from geoseg.inference.array import predict_pixels
+from geoseg.inference.context_choice import choose_contexts
 from geoseg.models.bundle import Bundle, open_bundle
 from geoseg.models.runtime import EagerPredictor, make_predictor
-from geoseg.models.source import PLAIN_CONTEXT, PLAIN_HALO
+from geoseg.models.source import PLAIN_CONTEXT, PLAIN_HALO, from_bundle
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -35,8 +39,8 @@ def predict_array(
         model: a ``torch.nn.Module`` that gives logits (N, K, h, w); it gets the pixels unnormalised, in eager
             float32, on the device its weights are on. Or a bundle or its path (None: the one that ships with
             geoseg), with the bundle's own normalisation.
-        patch_size: context, pixels: patches are fitted to the array, within an eighth of it. None: the bundle's,
-            512 for a module.
+        patch_size: context, pixels: patches are fitted to the array, within an eighth of it. None: the best of the
+            bundle's, 512 for a module.
         overlap: of neighbouring patches, pixels; rounded up to twice the multiple. None: the bundle's, 64 for a
             module.
         stitch: ``crop``, ``hann``, ``gaussian`` or ``average``.
@@ -57,18 +61,19 @@ def predict_array(
         bundle = model if isinstance(model, Bundle) else open_bundle(model)
         card = bundle.card
         predictor = make_predictor(bundle)
-        context, halo, ids, network = card.context, card.halo, card.legend.ids, None
+        halo, ids, network = card.halo, card.legend.ids, None
+        context = patch_size or _best_context(bundle, np.shape(pixels), halo=halo)
     else:
         parameter = next(model.parameters(), None)
         device = "cpu" if parameter is None else parameter.device
-        context, halo, ids, network = PLAIN_CONTEXT, PLAIN_HALO, None, model
+        context, halo, ids, network = patch_size or PLAIN_CONTEXT, PLAIN_HALO, None, model
         was_training = model.training
         predictor = EagerPredictor(model, device=device, multiple=multiple)
     try:
         return predict_pixels(
             pixels,
             predictor,
-            patch_size=context if patch_size is None else patch_size,
+            patch_size=context,
             overlap=2 * halo if overlap is None else overlap,
             stitch=stitch,
             batch_size=batch_size,
@@ -79,3 +84,20 @@ def predict_array(
     finally:
         if network is not None:
             network.train(was_training)
+
+
+def _best_context(bundle: Bundle, shape: tuple[int, ...], *, halo: int) -> int:
+    """The best context of a bundle's card for an array (C, H, W)."""
+    rule = bundle.card.rule
+    if len(shape) != 3 or 0 in shape:
+        return bundle.card.context  # the array will be refused by name
+    choice = choose_contexts(
+        from_bundle(bundle),
+        contexts=1,
+        fuse="score",
+        lattice_of=lambda size: make_lattice(
+            (shape[1], shape[2]), context=size, halo=halo, multiple=rule.multiple, least=rule.least
+        ),
+        fits=lambda _: True,
+    )
+    return choice.sizes[0]

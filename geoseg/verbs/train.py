@@ -22,14 +22,16 @@ from geoseg.raster.datasets import raster_environment
 from geoseg.raster.labels import inspect_labels, read_labels
 from geoseg.raster.scene import inspect_scene, read_window
 from geoseg.training.account import RunFacts, describe
+from geoseg.training.adversary import make_adversary
 from geoseg.training.books import Books, Clock, TrainProgress, drop_later_lines
+from geoseg.training.border_weights import border_map
 from geoseg.training.checkpoint import NAME, Checkpoint, load_checkpoint, refuse_other_config
 from geoseg.training.config import load_config, to_json
 from geoseg.training.draws import check_sizes, pixel_budget
 from geoseg.training.fit import fit
 from geoseg.training.lightning_module import SegmentationModule
 from geoseg.training.sampling import PatchSampler
-from geoseg.training.scenes import LabelledScene, measure_normalisation, scan_labels
+from geoseg.training.scenes import LabelledScene, check_classes, measure_normalisation, scan_labels
 from geoseg.training.schedule import learning_rate, share_done
 from geoseg.training.settings import SceneConfig, TrainConfig
 from geoseg.training.validation import Scores, validate
@@ -85,7 +87,7 @@ def train(
         config.model.architecture, config.model.arguments, bands=len(config.model.bands), classes=len(config.legend)
     )
     rule = SizeRule(multiple=multiple_of(network))
-    contexts = check_sizes(config, rule=rule)
+    config, contexts = check_sizes(config, rule=rule)
     found = _find_checkpoint(config, restart=restart)
     notes = [start_from(network, Path(config.model.start))] if config.model.start and found is None else []
     if on_start is not None:
@@ -114,11 +116,14 @@ class _Run:
         self._notes: list[str] = []
         self._dtypes: dict[str, str] = {}
         self._learn = [self._open(scene) for scene in config.of_split("train")]
+        check_classes(self._learn, config.legend)
         self._hold = [self._open(scene) for scene in config.of_split("validation")]
         self._dtype = self._one_dtype()
         self._normalisation = self._choose_normalisation(found)
         self._clock = Clock(found.seconds if found else 0.0)
-        self._module = SegmentationModule(network, config=config.training, rate=self._rate)
+        self._module = SegmentationModule(
+            network, config=config.training, rate=self._rate, adversary=make_adversary(config)
+        )
         if found:
             self._module.restore(
                 step=found.step,
@@ -126,6 +131,7 @@ class _Run:
                 average=found.average,
                 optimiser=found.optimiser,
                 scores=ScoreTable.from_json(found.scores),
+                adversary=found.adversary,
             )
         log = config.work / "log.jsonl"
         drop_later_lines(log, step=self._module.done)
@@ -150,6 +156,7 @@ class _Run:
             augment=self._config.augment,
             balance=settings.balance,
             seed=settings.seed,
+            border=border_map(settings.losses),
         )
         if self._share(self._module.done) < 1:
             fit(self._module, sampler, config=settings, books=self._books)

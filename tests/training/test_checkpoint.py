@@ -102,3 +102,11 @@ def test_another_configuration_is_named(tmp_path: Path) -> None:
     other = {**CONFIG, "scenes": [{"image": "a", "weight": 2.0}]}
     with pytest.raises(ConfigError, match=r"scenes\[0\]\.weight is 2\.0, but .* was begun with 1\.0"):
         refuse_other_config(CONFIG, other, path=tmp_path)
+
+
+def test_entries_that_came_later_had_their_defaults(tmp_path: Path) -> None:
+    losses = {"dice": 1.0, "lovasz": 0.0}
+    refuse_other_config(CONFIG, {**CONFIG, "training": {**CONFIG["training"], "losses": losses}}, path=tmp_path)
+    losses = {"dice": 1.0, "lovasz": 0.5}
+    with pytest.raises(ConfigError, match=r"training\.losses\.lovasz is 0\.5, but .* was begun with 0\.0"):
+        refuse_other_config(CONFIG, {**CONFIG, "training": {**CONFIG["training"], "losses": losses}}, path=tmp_path)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 
 from geoseg.contexts.distributions import Distribution
 from geoseg.errors import ConfigError
 from geoseg.geometry.windows import Window
 from geoseg.legend import IGNORE, Legend
 from geoseg.models.card import Normalisation
+from geoseg.training.border_weights import border_weights
 from geoseg.training.sampling import PatchSampler
-from geoseg.training.scenes import BLOCK, LabelledScene, measure_normalisation, scan_labels
+from geoseg.training.scenes import BLOCK, LabelledScene, check_classes, measure_normalisation, scan_labels
 from geoseg.training.settings import AugmentConfig
 
 PLAIN = Normalisation(mean=(0.0,), std=(1.0,))
@@ -94,15 +98,63 @@ def test_scenes_are_drawn_by_weight(tmp_path: Path) -> None:
 
 def test_a_batch_is_a_function_of_seed_and_step(tmp_path: Path) -> None:
     scene, _ = opened(rare(), tmp_path / "s.u8")
-    augment = AugmentConfig(rotation=0.5, scale=(0.5, 2.0), brightness=1.0, noise=0.1)
+    augment = AugmentConfig(rotation=0.5, scale=(0.5, 2.0), brightness=1.0, noise=0.1, elastic=0.5)
     plain = [sampler(scene, augment=augment, seed=5).batch(i) for i in range(3, 9)]
     for loaders in (1, 3):
+        np.random.seed(loaders)  # noqa: NPY002 - global states, which must not matter
+        torch.manual_seed(loaders)
         prepared = sampler(scene, augment=augment, seed=5).batches(start=3, stop=9, loaders=loaders)
         for one, other in zip(plain, prepared, strict=True):
             np.testing.assert_array_equal(one.pixels, other.pixels)
             np.testing.assert_array_equal(one.labels, other.labels)
     assert not np.array_equal(plain[0].pixels, plain[1].pixels)
     assert not np.array_equal(plain[0].pixels, sampler(scene, augment=augment, seed=6).batch(3).pixels)
+
+
+def test_the_share_of_patches_that_asks_for_it_is_deformed(tmp_path: Path) -> None:
+    scene, _ = opened(rare(), tmp_path / "s.u8")
+    calm = AugmentConfig(flips=False, quarter_turns=False)
+    strong = {"elastic_alpha": 100.0, "elastic_sigma": 3.0}
+    plain = sampler(scene, augment=calm, batch_size=200, balance=0.0).batch(0)
+    for share, low, high in ((0.0, 0.0, 0.0), (0.3, 0.15, 0.45), (1.0, 1.0, 1.0)):
+        augment = replace(calm, elastic=share, **strong)
+        found = sampler(scene, augment=augment, batch_size=200, balance=0.0).batch(0)
+        changed = (found.labels == IGNORE).any(axis=(1, 2))  # some of it came from beyond the patch
+        assert low <= changed.mean() <= high
+        np.testing.assert_array_equal(found.pixels[~changed], plain.pixels[~changed])
+        same = found.labels != IGNORE  # the band holds the label: moved as one, 0 where nothing came
+        np.testing.assert_array_equal(np.rint(found.pixels[:, 0])[same], found.labels[same])
+        assert not found.pixels[:, 0][~same].any()
+
+
+def test_border_maps_belong_to_the_labels_as_they_are_learnt(tmp_path: Path) -> None:
+    scene, _ = opened(rare(), tmp_path / "s.u8")
+    assert sampler(scene).batch(0).border is None
+    weigh = partial(border_weights, w0=10, sigma=2)
+    augment = AugmentConfig(rotation=1.0, elastic=1.0)
+    found = sampler(scene, augment=augment, border=weigh).batch(3)
+    assert found.border is not None
+    assert found.border.shape == found.labels.shape
+    assert found.border.dtype == np.float32
+    assert found.border.any()
+    for border, labels in zip(found.border, found.labels, strict=True):
+        np.testing.assert_array_equal(border, weigh(labels.astype(np.uint8)))
+
+
+def test_a_class_without_a_pixel_is_named(tmp_path: Path) -> None:
+    one, _ = opened(np.full((50, 50), 0, np.uint8), tmp_path / "one.u8")
+    two, _ = opened(np.full((50, 30), 2, np.uint8), tmp_path / "two.u8")
+    legend = Legend.numbered(3)
+    with pytest.raises(
+        ConfigError, match=r"a pixel of 'class 1' \(.*class 0 2,500, class 2 1,500\); add .*legend"
+    ) as caught:
+        check_classes([one, two], legend)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ConfigError, match=r"a pixel of 'class 1', 'class 2' \(.*class 0 2,500\)"):
+        check_classes([one], legend)
+    three, _ = opened(rare(), tmp_path / "three.u8")
+    check_classes([three], legend)
+    check_classes([one, three], legend)
 
 
 def test_no_read_is_larger_than_a_patch_needs(tmp_path: Path) -> None:

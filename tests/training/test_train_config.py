@@ -45,7 +45,8 @@ def test_paths_start_at_the_configurations_folder(good: dict[str, Any], tmp_path
 
 def test_plain_values_hold_everything(good: dict[str, Any], tmp_path: Path) -> None:
     plain = to_json(parse_config(good, folder=tmp_path))
-    assert plain["training"]["losses"] == {"cross_entropy": 1.0, "dice": 0.5}
+    assert plain["training"]["losses"]["cross_entropy"] == 1.0
+    assert plain["training"]["losses"]["dice"] == 0.5
     assert plain["scenes"][1]["split"] == "validation"
     assert plain["legend"][1]["name"] == "water"
 
@@ -64,7 +65,17 @@ WRONG = [
     ("training.label_smoothing", 1.0, r"training\.label_smoothing"),
     ("training.precision", "16", r"training\.precision must be one of 32-true"),
     ("training.class_weights", [1.0], r"training\.class_weights needs 2 numbers"),
-    ("training.losses", {"dice": 0, "cross_entropy": 0}, r"training\.losses must not both be 0"),
+    ("training.losses", {"dice": 0, "cross_entropy": 0}, r"training\.losses must not all be 0"),
+    (
+        "training.losses",
+        {"dice": 0, "cross_entropy": 0, "adversarial": 1},
+        r"not all be 0: raise one of",
+    ),
+    ("training.losses.lovasz", -1, r"training\.losses\.lovasz must not be negative"),
+    ("training.losses.border_sigma", 0, r"training\.losses\.border_sigma must be positive"),
+    ("training.losses", {"cross_entropy": 0, "border_w0": 10}, r"border_w0 weighs the cross-entropy, which is 0"),
+    ("augment.elastic", 2, r"augment\.elastic must be a share"),
+    ("augment.elastic_sigma", 0, r"augment\.elastic_sigma must be positive"),
     ("training.time_limit_minutes", 0, r"time_limit_minutes must be positive"),
     ("training.seed", 2**40, r"training\.seed must be below"),
     ("augment.scale", [2.0, 1.0], r"augment\.scale"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,9 +16,10 @@ import torch
 from rasterio import Affine
 from safetensors.torch import load_file
 
-from geoseg.errors import ConfigError, GridError, StoppedError
+from geoseg.errors import ConfigError, GridError, LegendError, StoppedError
 from geoseg.models.bundle import open_bundle
 from geoseg.training.books import TrainProgress
+from geoseg.training.checkpoint import load_checkpoint
 from geoseg.verbs.train import train
 
 CONFIG = """
@@ -64,6 +66,23 @@ image = "b.tif"
 labels = "b_labels.tif"
 split = "validation"
 """
+
+
+EVERYTHING = {
+    "[augment]": """[training.losses]
+cross_entropy = 1.0
+dice = 0.5
+focal = 0.5
+lovasz = 0.5
+border_w0 = 10
+border_sigma = 3
+adversarial = 0.1
+adversary_rate = 1e-3
+[augment]
+elastic = 0.5
+elastic_alpha = 100
+elastic_sigma = 5"""
+}
 
 
 def write(path: Path, pixels: np.ndarray[Any, Any], **profile: Any) -> None:
@@ -156,6 +175,46 @@ def outcome(folder: Path) -> tuple[dict[str, torch.Tensor], list[float]]:
     return load_file(folder / "out" / "tiny.safetensors"), [line["loss"] for line in log]
 
 
+DYNAMIC = {
+    "patch_size = 64": "pixel_budget = 9216",
+    "[augment]": """[training.contexts]
+distribution = "multinomial"
+sizes = [48, 96]
+range = [32, 96]
+step = 16
+criterion = "accuracy"
+[augment]""",
+}
+
+
+@pytest.mark.parametrize("how", [kill, terminate])
+def test_a_stopped_run_ends_with_the_score_table_of_an_uninterrupted_one(folder: Path, how: Callable[[], None]) -> None:
+    path = configure(folder, steps=14, edits=DYNAMIC)
+    train(path, restart=True)
+    card = open_bundle(folder / "out" / "tiny.safetensors").card
+    weights, losses = outcome(folder)
+    assert card.context_scores is not None
+    assert card.patch_sizes == (32, 48, 64, 80, 96)
+    assert sum(score.count for score in card.context_scores) == 14
+    assert len(card.context_scores) > 2
+
+    with pytest.raises((Killed, StoppedError)):
+        train(path, restart=True, progress=at(8, how))
+    train(path)
+    again = open_bundle(folder / "out" / "tiny.safetensors").card
+    assert again.context_scores == card.context_scores
+    assert outcome(folder)[1] == losses
+    assert all(torch.equal(v, weights[k]) for k, v in outcome(folder)[0].items())
+
+
+def test_scores_by_loss_are_the_losses(folder: Path) -> None:
+    train(configure(folder, steps=9, edits={**DYNAMIC, 'criterion = "accuracy"': 'criterion = "loss"'}))
+    table = open_bundle(folder / "out" / "tiny.safetensors").card.context_scores
+    assert table is not None
+    assert table.criterion == "loss"
+    assert sum(s.total for s in table) == pytest.approx(sum(outcome(folder)[1]), rel=1e-5)
+
+
 @pytest.mark.parametrize("how", [kill, terminate, interrupt])
 def test_a_stopped_run_ends_as_an_uninterrupted_one(folder: Path, how: Callable[[], None]) -> None:
     path = configure(folder, steps=7)
@@ -177,6 +236,39 @@ def test_a_stopped_run_ends_as_an_uninterrupted_one(folder: Path, how: Callable[
     assert losses_again == losses
     assert again.keys() == weights.keys()
     assert all(torch.equal(again[k], weights[k]) for k in weights)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_every_term_at_once_learns_and_goes_on_where_it_was_killed(folder: Path, precision: str) -> None:
+    edits = EVERYTHING | {"threads = 1": f'threads = 1\nprecision = "{precision}"'}
+    path = configure(folder, steps=7, edits=edits)
+    first = train(path, restart=True)
+    weights, losses = outcome(folder)
+    assert first.steps == 7
+    assert np.isfinite(losses).all()
+    assert not any("discriminator" in name for name in weights)
+    ended = torch.load(folder / "work" / "checkpoint.pt", weights_only=True)["adversary"]
+    assert int(ended["optimiser"]["state"][0]["step"]) == 7
+
+    with pytest.raises(Killed):
+        train(path, restart=True, progress=at(5, kill))
+    train(path)
+    again, losses_again = outcome(folder)
+    assert losses_again == losses
+    assert all(torch.equal(again[k], weights[k]) for k in weights)
+    resumed = torch.load(folder / "work" / "checkpoint.pt", weights_only=True)["adversary"]
+    assert all(torch.equal(resumed["weights"][k], v) for k, v in ended["weights"].items())
+
+
+def test_each_term_reaches_the_weights(folder: Path) -> None:
+    ends = []
+    for term in ("", "focal = 1.0", "lovasz = 1.0", "border_w0 = 10.0", "adversarial = 1.0"):
+        edits = {"[augment]": f"[training.losses]\n{term}\n[augment]"}
+        train(configure(folder, steps=1, rate=0.1, edits=edits), restart=True)
+        ends.append(outcome(folder)[0])
+    for i, one in enumerate(ends):
+        for other in ends[:i]:
+            assert any(not torch.equal(one[k], other[k]) for k in one)
 
 
 def test_a_finished_run_only_writes_its_bundle_again(folder: Path) -> None:
@@ -205,6 +297,17 @@ def test_a_loss_that_is_no_number_stops_with_the_step_named(folder: Path) -> Non
     with pytest.raises(ConfigError, match=r"the loss became (nan|inf) at step \d+ .*training\.learning_rate"):
         train(path)
     assert not (folder / "out").exists()
+
+
+def test_the_last_good_checkpoint_outlives_a_loss_that_is_no_number(folder: Path) -> None:
+    path = configure(folder, steps=40, rate=1e25, edits={"checkpoint_every = 3": "checkpoint_every = 1"})
+    with pytest.raises(ConfigError, match=r"at step (\d+) .*the last checkpoint, .*checkpoint\.pt, is whole") as caught:
+        train(path)
+    found = re.search(r"at step (\d+) ", str(caught.value))
+    assert found is not None
+    kept = load_checkpoint(folder / "work" / "checkpoint.pt")
+    assert kept.step == int(found[1]) - 1 >= 1
+    assert all(torch.isfinite(v).all() for v in kept.network.values())
 
 
 def test_the_time_limit_ends_the_schedule(folder: Path) -> None:
@@ -237,8 +340,14 @@ def test_the_shipped_weights_are_the_average(folder: Path) -> None:
         ({'labels = "a_labels.tif"': 'labels = "small.tif"'}, GridError, r"small\.tif"),
         ({'labels = "a_labels.tif"': 'labels = "void.tif"'}, ConfigError, r"void\.tif: not one pixel"),
         ({'image = "b.tif"': 'image = "float.tif"'}, ConfigError, r"a is uint8|float is float32"),
+        ({"id = 9": "id = 7"}, LegendError, r"a_labels\.tif .*holds 9 \([\d,]+ pixels\).*legend \[2, 7\]"),
+        (
+            {'[[scenes]]\nimage = "a': '[[legend]]\nid = 4\nname = "rare"\n[[scenes]]\nimage = "a'},
+            ConfigError,
+            r"no training scene has a pixel of 'rare' \(pixels of the others: dark [\d,]+, bright [\d,]+\)",
+        ),
     ],
-    ids=["patch", "context", "grid", "unlabelled", "dtype"],
+    ids=["patch", "context", "grid", "unlabelled", "dtype", "stray", "absent"],
 )
 def test_what_cannot_be_trained_on_is_refused(
     folder: Path, edits: dict[str, str], error: type[Exception], message: str
