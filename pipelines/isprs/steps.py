@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import geoseg
 from geoseg.cli.report import say, tile_progress
-from geoseg.errors import SceneError
+from geoseg.errors import ConfigError, SceneError
 from geoseg.models.device import pick_device
 from geoseg.raster.scene import SceneInfo, inspect_scene
 from isprs.benchmarks import CLUTTER, LEGEND, Found, Scene, find_scenes
@@ -146,7 +146,12 @@ class Pipeline:
         def work(_: bool) -> dict[str, Any]:
             toml = s.out / "training.toml"
             write_text(toml, f"# Written by pipelines/potsdam.py.\n\n{to_toml(config)}")
-            made = geoseg.train(toml, restart=s.restart, progress=self._show_training, on_start=self._begin_training)
+            try:
+                made = geoseg.train(
+                    toml, restart=s.restart, progress=self._show_training, on_start=self._begin_training
+                )
+            except ConfigError as error:  # in the words of this command
+                raise ConfigError(str(error).replace("output.work", "--out")) from error
             return {
                 "steps": made.steps,
                 "seconds": made.seconds,
