@@ -59,11 +59,11 @@ class Ledger:
         """
         key = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
         record, begun = self._folder / f"{name}.json", self._folder / f"{name}.begun.json"
-        done = _read(record)
+        done = read_json(record)
         if done is not None and done.get("key") == key and done.get("products") == [_digest(p) for p in products]:
             return Step(key=key, result=done["result"], seconds=done["seconds"], skipped=True)
         self._log(title)
-        other = (_read(begun) or {"key": key}).get("key") != key
+        other = (read_json(begun) or {"key": key}).get("key") != key
         write_json(begun, {"key": key, "inputs": inputs})
         started = time.perf_counter()
         result = work(other)
@@ -125,7 +125,8 @@ def _digest(path: Path) -> str | None:
         return None
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The object of a file; None if there is none, or nothing that could be read."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

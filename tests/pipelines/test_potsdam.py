@@ -226,6 +226,20 @@ def test_other_training_settings_are_refused_and_what_was_trained_stays(
     assert left == {name: when for name, when in before.items() if not name.endswith(".toml")}
 
 
+def test_another_label_of_a_training_scene_is_not_passed_off_as_learnt(
+    done: Done, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out, truths = done
+    shutil.copytree(out, tmp_path / "out")
+    copy = tmp_path / "Potsdam"
+    shutil.copytree(folder, copy, copy_function=os.link)
+    label = copy / "5_Labels_all" / "top_potsdam_2_11_label.tif"
+    label.unlink()
+    miniature.write(label, miniature.paint(np.full_like(truths["2_11"], 4)), gsd=0.05, crs="EPSG:32633")
+    assert run(copy, "--out", tmp_path / "out", *SMALL, "-q") == 1
+    assert "labels or start weights are not those" in capsys.readouterr().err
+
+
 def test_vaihingen_is_told_by_its_pixels_from_labels_of_the_same_name(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
