@@ -1,0 +1,1 @@
+"""The parts of ``potsdam.py``: the benchmarks' facts, their colours, the steps, and the record of what is done."""
