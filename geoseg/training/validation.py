@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from geoseg.contexts.candidates import SizeRule
 from geoseg.geometry.windows import split
 from geoseg.legend import IGNORE, Legend
 from geoseg.models.card import Normalisation
@@ -54,7 +55,7 @@ def validate(
     normalisation: Normalisation,
     legend: Legend,
     window: int,
-    multiple: int,
+    rule: SizeRule,
     precision: str = "32-true",
 ) -> dict[str, Scores]:
     """Scores by scene name, from plain windows of ``window`` pixels without overlap."""
@@ -74,7 +75,7 @@ def validate(
                 continue
             pixels = (stored.astype(np.float32) - mean) / std
             pixels[:, ~valid] = 0.0
-            pads = [(0, 0)] + [(0, -side % multiple) for side in part.shape]
+            pads = [(0, 0)] + [(0, rule.near(side)[-1] - side) for side in part.shape]
             batch = torch.from_numpy(np.pad(pixels, pads, mode="reflect"))[None].to(device)
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
                 logits = network(batch.to(memory_format=torch.channels_last))

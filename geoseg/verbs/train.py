@@ -232,7 +232,7 @@ class _Run:
             normalisation=self._normalisation,
             legend=self._config.legend,
             window=self._config.model.context,
-            multiple=self._rule.multiple,
+            rule=self._rule,
             precision=self._config.training.precision,
         )
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import jaccard_score
 from torch.nn import functional
 
+from geoseg.contexts.candidates import SizeRule
 from geoseg.geometry.windows import Window
 from geoseg.legend import IGNORE, Legend
 from geoseg.models.card import Normalisation
@@ -131,7 +132,7 @@ def test_validation_counts_every_valid_labelled_pixel_once() -> None:
         normalisation=Normalisation(mean=(5.0,), std=(2.0,)),
         legend=Legend.numbered(2),
         window=20,
-        multiple=4,
+        rule=SizeRule(multiple=4),
     )["s"]
     scored = valid & (labels != IGNORE)
     assert found.pixels == scored.sum()
