@@ -9,11 +9,12 @@ import numpy.typing as npt
 import torch
 
 from geoseg.choices import Stitch
+from geoseg.contexts.candidates import SizeRule
 from geoseg.errors import PlanError
-from geoseg.geometry.lattice import Lattice, make_lattice
+from geoseg.geometry.lattice import Lattice
 from geoseg.geometry.tiles import make_tiles, tile_over
 from geoseg.geometry.windows import Window
-from geoseg.inference.passes import ContextPass, Passes
+from geoseg.inference.passes import ContextPass, Passes, fit_lattice
 from geoseg.inference.segment import Engine, TilePixels, segment_tile
 from geoseg.inference.stitch import Stitcher
 from geoseg.models.runtime import Predictor
@@ -32,8 +33,11 @@ def predict_pixels(
     exact: bool = False,
     return_logits: bool = False,
     ids: tuple[int, ...] | None = None,
+    rule: SizeRule | None = None,
 ) -> npt.NDArray[Any]:
     """Classes or logits of a whole array; see :func:`geoseg.predict_array`.
+
+    ``rule`` says which patch sides the network takes; None: multiples of the predictor's.
 
     Raises:
         PlanError: if the array is no (C, H, W) of real numbers, or the sizes cannot be met.
@@ -43,11 +47,11 @@ def predict_pixels(
         raise PlanError(f"pixels must be (C, H, W) of real numbers, H and W >= 1, not {array.dtype} {array.shape}")
     if overlap < 0 or batch_size < 1:
         raise PlanError(f"overlap {overlap} and batch size {batch_size}: use an overlap >= 0 and a batch size >= 1")
-    lattice = make_lattice(
+    lattice = fit_lattice(
         (array.shape[1], array.shape[2]),
         context=patch_size,
         halo=-(-overlap // 2),
-        multiple=predictor.multiple,
+        rule=SizeRule(multiple=predictor.multiple) if rule is None else rule,
         exact=exact,
     )
     engine = Engine(predictor=predictor)

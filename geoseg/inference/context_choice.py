@@ -31,6 +31,8 @@ class Choice:
     """In the fusion; they sum to 1."""
     reason: str
     """Why these, for the plan."""
+    scored: bool = True
+    """False if there were no scores to choose by."""
     notes: tuple[str, ...] = ()
 
 
@@ -77,7 +79,7 @@ def choose_contexts(
             )
         why = f"{model.name} has no scores of contexts (`geoseg calibrate` measures them): its training's own is taken"
         said = () if model.path is None else (why,)  # a module has no card that could have some
-        return Choice(sizes=(model.context,), weights=(1.0,), reason="the model's own", notes=said)
+        return Choice(sizes=(model.context,), weights=(1.0,), reason="the model's own", scored=False, notes=said)
     usable, notes = _usable(table, lattice_of, fits)
     cost = _cost(table, usable)
     entries = [e for e in table.entries if e.size in usable]
@@ -86,21 +88,37 @@ def choose_contexts(
     if contexts == "adaptive":
         good = [e for e in order if e.value >= best.value - GOOD]
         first = min(good, key=lambda e: (cost(e.size), -e.value))
-        kept = _distinct([first, *(e for e in order if e is not first)], usable)[:ADAPTIVE_CONTEXTS]
+        kept = _differing([first, *(e for e in order if e is not first)], usable)[:ADAPTIVE_CONTEXTS]
         reason = (
             f"{first.size} px is the cheapest within {GOOD} of the best ({table.describe(first)}; {len(order)} scored)"
         )
     else:
-        kept = _distinct(order, usable)[:contexts]
+        kept = _differing(order, usable)[:contexts]
         reason = f"best of {len(order)}: {table.describe(best)}"
-        if len(kept) < contexts:
-            notes.append(f"{contexts} contexts were asked for, {len(kept)} differ on this scene")
     return Choice(
         sizes=tuple(e.size for e in kept),
         weights=fusion_weights(kept, equal=fuse == "equal"),
         reason=reason,
         notes=tuple(notes),
     )
+
+
+def shortage(contexts: Contexts, count: int) -> str | None:
+    """What to say if a scene and its memory leave fewer contexts than were asked for."""
+    if contexts == "adaptive":
+        return "only one context can be used on this scene: nothing will be run again" if count == 1 else None
+    return f"{contexts} contexts were asked for, {count} differ on this scene" if count < contexts else None
+
+
+def distinct(lattices: Sequence[Lattice]) -> list[int]:
+    """The indices of lattices without those whose patches are within one multiple of an earlier one's."""
+    kept: list[int] = []
+    for k, lattice in enumerate(lattices):
+        step = lattice.rows.multiple
+        others = (lattices[i].patch for i in kept)
+        if all(any(abs(a - b) > step for a, b in zip(lattice.patch, other, strict=True)) for other in others):
+            kept.append(k)
+    return kept
 
 
 def _table(model: ModelSource) -> _Table | None:
@@ -141,9 +159,9 @@ def _usable(
         raise PlanError(f"none of the model's contexts ({_listed(too_large)} px) fits this machine's memory: {way}")
     if not found:
         raise PlanError(f"none of the model's contexts can be used: {refused[0]}")
-    notes = (
-        [f"contexts of {_listed(too_large)} px are left out: they need more memory than there is"] if too_large else []
-    )
+    notes = [f"a context is left out: {reason}" for reason in refused]
+    if too_large:
+        notes.append(f"contexts of {_listed(too_large)} px are left out: they need more memory than there is")
     return found, notes
 
 
@@ -172,15 +190,9 @@ def _cost(table: _Table, usable: dict[int, Lattice]) -> Callable[[int], float]:
     return computed
 
 
-def _distinct(entries: Sequence[Rated], lattices: dict[int, Lattice]) -> list[Rated]:
-    """The entries without those whose patches, fitted to the scene, are within one multiple of an earlier one's."""
-    kept: list[Rated] = []
-    for entry in entries:
-        patch, step = lattices[entry.size].patch, lattices[entry.size].rows.multiple
-        others = (lattices[e.size].patch for e in kept)
-        if all(any(abs(a - b) > step for a, b in zip(patch, other, strict=True)) for other in others):
-            kept.append(entry)
-    return kept
+def _differing(entries: Sequence[Rated], lattices: dict[int, Lattice]) -> list[Rated]:
+    """The entries that are different patches on this scene."""
+    return [entries[k] for k in distinct([lattices[e.size] for e in entries])]
 
 
 def _listed(sizes: Sequence[int]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from geoseg.geometry.tiles import TileGrid
@@ -21,31 +23,71 @@ ACTIVATION_BYTES_PER_PIXEL = 1000.0
 
 _LIBRARIES_BYTES = 1_200_000_000  # torch, smp, GDAL and dask at work, without activations: measured
 _MEMORY_SHARE = 0.7  # of the machine's memory that a plan may use
+_DEVICE_SHARE = 0.85  # of a GPU's free memory: its libraries and fragments take the rest
 _EFFICIENCY = 0.68  # of that rate which the card's networks reach in eager PyTorch, measured
 _START_SECONDS = 4.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """Peak memory of the process that computes."""
+
+    host: int
+    """Bytes of the machine's memory; on a CPU all of it."""
+    device: int
+    """Bytes of the GPU's memory; 0 on a CPU."""
+
+    def fits(self, device: str) -> bool:
+        """True if this machine, and its device, have that to give."""
+        return self.host <= memory_to_give() and (device == "cpu" or self.device <= device_to_give(device))
+
+
 def memory_to_give() -> int:
-    """Bytes that a plan may use on the smallest machine that works on it."""
+    """Bytes of this machine's memory that a plan may use."""
     return int(machine.memory_bytes() * _MEMORY_SHARE)
 
 
-def memory_bytes(
+def device_to_give(device: str) -> int:
+    """Bytes of a GPU's memory that a plan may use: a share of what is free on it now."""
+    import torch
+
+    return int(torch.cuda.mem_get_info(device)[0] * _DEVICE_SHARE)
+
+
+def memory_need(
     passes: Passes, grid: TileGrid, *, model: ModelSource, info: SceneInfo, layers: Layers, device: str
-) -> int:
-    """Peak bytes: libraries, activations of a batch, windows in flight, sums of blending tiles and of fusion."""
+) -> Need:
+    """Libraries, windows in flight, and on the device activations of a batch and the sums of blending and fusion."""
     classes = len(model.legend)
     per_pixel = model.activation_bytes_per_pixel or ACTIVATION_BYTES_PER_PIXEL
     activations = max(per_pixel * _area(c.lattice.patch) * c.batch_size for c in passes.contexts)
     height, width = (min(core, n) for core, n in zip(grid.core, grid.lattice.shape, strict=True))
-    stored = len(info.recipe.bidx) * np.dtype(info.dtype).itemsize + 1
-    kept = 2 + classes * layers.probabilities + layers.contexts
+    several = len(passes.contexts) > 1
     rolling = 0
-    if passes.stitch != "crop":  # a copy while it moves down
-        rolling = max(2 * 4 * classes * c.lattice.patch[0] * width for c in passes.contexts)
-    fused = 4 * (classes + 2) * height * width if len(passes.contexts) > 1 else 0
-    on_host = activations + rolling + fused if device == "cpu" else 0
-    return int(_LIBRARIES_BYTES + DEFAULT_CACHE_MB * 2**20 + on_host + height * width * SLOTS * (stored + kept))
+    if passes.stitch != "crop":  # a copy while it moves down; fused, its probabilities and their mix
+        copies = 4 if several else 2
+        rolling = max(copies * 4 * classes * c.lattice.patch[0] * width for c in passes.contexts)
+    fused = 0
+    if several:  # the mean of a block, its weights, and a patch's probabilities and their mix
+        cells = grid.cells if passes.adaptive is None else passes.adaptive.block
+        block = [
+            min(n * s, length) for n, s, length in zip(cells, grid.lattice.stride, grid.lattice.shape, strict=True)
+        ]
+        part = max(_area(c.lattice.stride) for c in passes.contexts)
+        fused = 4 * (classes + 1) * block[0] * block[1] + 2 * 4 * classes * min(part, block[0] * block[1])
+    computing = int(activations + rolling + fused)
+    stored = len(info.recipe.bidx) * np.dtype(info.dtype).itemsize + 1
+    kept = 1 + layers.confidence + classes * layers.probabilities + layers.contexts
+    windows = SLOTS * (_most_read(passes, grid) * stored + height * width * (kept + 1))
+    host = int(_LIBRARIES_BYTES + DEFAULT_CACHE_MB * 2**20 + windows)
+    return Need(host=host + computing, device=0) if device == "cpu" else Need(host=host, device=computing)
+
+
+def _most_read(passes: Passes, grid: TileGrid) -> int:
+    """Pixels of the largest read window: at a corner, or inside, where patches reach over on all sides."""
+    rows, cols = grid.shape
+    places = {(r, c) for r in (0, rows // 2, rows - 1) for c in (0, cols // 2, cols - 1)}
+    return max(passes.read(grid.tile(r, c).core).pixels for r, c in places)
 
 
 def cost_of(
@@ -60,7 +102,7 @@ def cost_of(
         computing = passes.computed_pixels(grid) * model.macs_per_pixel / rate
         seconds = round(_START_SECONDS + computing + pixels * 4e-8, 1)
     return Cost(
-        memory_bytes=memory_bytes(passes, grid, model=model, info=info, layers=layers, device=device),
+        memory_bytes=memory_need(passes, grid, model=model, info=info, layers=layers, device=device).host,
         disk_bytes=int(pixels * (maps + 2) * 4 / 3),
         seconds=seconds,
     )

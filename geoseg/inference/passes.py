@@ -10,9 +10,49 @@ from dataclasses import dataclass
 from functools import reduce
 
 from geoseg.choices import Stitch
-from geoseg.geometry.lattice import Lattice
+from geoseg.contexts.candidates import SizeRule
+from geoseg.errors import PlanError
+from geoseg.geometry.lattice import Lattice, make_lattice
 from geoseg.geometry.tiles import Tile, TileGrid, tile_over
 from geoseg.geometry.windows import Window
+
+
+def fit_lattice(
+    shape: tuple[int, int],
+    *,
+    context: int,
+    halo: int,
+    rule: SizeRule,
+    exact: bool = False,
+    core: tuple[int, int] | None = None,
+) -> Lattice:
+    """The lattice of a context on a scene, of sides that the network takes.
+
+    Args:
+        shape: (height, width) of the scene, pixels.
+        context: wanted patch side, pixels.
+        halo: pixels at a patch's rim that are not trusted; rounded up to the network's multiple.
+        rule: what the network takes; networks of fixed size get the context as it is.
+        exact: take the context as the patch side as it is.
+        core: as for :func:`geoseg.geometry.lattice.make_lattice`.
+
+    Raises:
+        PlanError: if the sizes cannot be met together, or the scene would be cut into a size that is not taken.
+    """
+    lattice = make_lattice(
+        shape,
+        context=context,
+        halo=halo,
+        multiple=rule.multiple,
+        exact=exact or bool(rule.only),
+        least=rule.least,
+        core=core,
+    )
+    for side in lattice.patch:
+        reason = rule.refusal(side)
+        if reason is not None:
+            raise PlanError(f"a scene of {shape[0]} x {shape[1]} px would be cut into patches of {reason}")
+    return lattice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

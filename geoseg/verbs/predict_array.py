@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geoseg.choices import Stitch
-from geoseg.geometry.lattice import make_lattice
+from geoseg.contexts.candidates import SizeRule
 from geoseg.inference.array import predict_pixels
 from geoseg.inference.context_choice import choose_contexts
+from geoseg.inference.passes import fit_lattice
 from geoseg.models.bundle import Bundle, open_bundle
+from geoseg.models.networks import size_rule
 from geoseg.models.runtime import EagerPredictor, make_predictor
 from geoseg.models.source import PLAIN_CONTEXT, PLAIN_HALO, from_bundle
 
@@ -60,43 +62,45 @@ def predict_array(
     if model is None or isinstance(model, Bundle | str | os.PathLike):
         bundle = model if isinstance(model, Bundle) else open_bundle(model)
         card = bundle.card
-        predictor = make_predictor(bundle)
-        halo, ids, network = card.halo, card.legend.ids, None
-        context = patch_size or _best_context(bundle, np.shape(pixels), halo=halo)
+        rule, overlap = card.rule, 2 * card.halo if overlap is None else overlap
+        context = _best_context(bundle, np.shape(pixels), overlap=overlap) if patch_size is None else patch_size
+        predictor, ids, network = make_predictor(bundle), card.legend.ids, None
     else:
         parameter = next(model.parameters(), None)
         device = "cpu" if parameter is None else parameter.device
-        context, halo, ids, network = patch_size or PLAIN_CONTEXT, PLAIN_HALO, None, model
-        was_training = model.training
-        predictor = EagerPredictor(model, device=device, multiple=multiple)
+        ids, network, was_training = None, model, model.training
+        rule = size_rule(model) if multiple is None else SizeRule(multiple=multiple)
+        overlap = 2 * PLAIN_HALO if overlap is None else overlap
+        context = rule.near(PLAIN_CONTEXT)[-1] if patch_size is None else patch_size
+        predictor = EagerPredictor(model, device=device, multiple=rule.multiple)
     try:
         return predict_pixels(
             pixels,
             predictor,
             patch_size=context,
-            overlap=2 * halo if overlap is None else overlap,
+            overlap=overlap,
             stitch=stitch,
             batch_size=batch_size,
             exact=exact,
             return_logits=return_logits,
             ids=ids,
+            rule=rule,
         )
     finally:
         if network is not None:
             network.train(was_training)
 
 
-def _best_context(bundle: Bundle, shape: tuple[int, ...], *, halo: int) -> int:
+def _best_context(bundle: Bundle, shape: tuple[int, ...], *, overlap: int) -> int:
     """The best context of a bundle's card for an array (C, H, W)."""
-    rule = bundle.card.rule
     if len(shape) != 3 or 0 in shape:
         return bundle.card.context  # the array will be refused by name
     choice = choose_contexts(
         from_bundle(bundle),
         contexts=1,
         fuse="score",
-        lattice_of=lambda size: make_lattice(
-            (shape[1], shape[2]), context=size, halo=halo, multiple=rule.multiple, least=rule.least
+        lattice_of=lambda size: fit_lattice(
+            (shape[1], shape[2]), context=size, halo=-(-overlap // 2), rule=bundle.card.rule
         ),
         fits=lambda _: True,
     )

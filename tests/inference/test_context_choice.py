@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import geoseg
 from geoseg.contexts.calibration import CalibratedContext, Calibration
 from geoseg.contexts.scores import ScoreTable
 from geoseg.errors import PlanError
-from geoseg.inference import costs, machine
+from geoseg.inference import costs, machine, planner
 from geoseg.inference.plan import Plan
 from geoseg.models.bundle import open_bundle, rewrite_card
 from tests.scenes import random_pixels, write_scene
@@ -113,14 +114,63 @@ def test_contexts_that_a_small_scene_makes_one_collapse(tmp_path: Path, calibrat
     assert any("3 contexts were asked for, 2 differ" in note for note in plan.notes)
 
 
-def test_strides_divide_the_core_so_that_no_rim_is_computed_twice(scene: Path, calibrated: Path) -> None:
-    plan = geoseg.plan(scene, model=calibrated, contexts=2, overlap=32, tile=320)
-    first, second = plan.passes.contexts
-    core = plan.grid.core
-    assert first.size == 192
-    assert any(c % s == 0 for c, s in zip(core, second.lattice.stride, strict=True))
-    one = geoseg.plan(scene, model=calibrated, contexts=2, overlap=32)
-    assert [c.patch_size for c in one.contexts] == [c.patch_size for c in plan.contexts]  # whatever the tile
+def test_strides_divide_the_core_so_that_hardly_a_rim_is_computed_twice(tmp_path: Path, calibrated: Path) -> None:
+    large = write_scene(tmp_path / "large.tif", random_pixels((2500, 3000)))
+    plan = geoseg.plan(large, model=calibrated, contexts=2, overlap=32)
+    assert [c.size for c in plan.contexts] == [192, 128]
+    singles = [geoseg.plan(large, model=calibrated, overlap=32, patch_size=c.size).to_json() for c in plan.contexts]
+    apart = sum(single["computed_pixels"] for single in singles)
+    assert plan.to_json()["computed_pixels"] <= 1.05 * apart
+    for tile in (320, 700, 4000):
+        cut = geoseg.plan(large, model=calibrated, contexts=2, overlap=32, tile=tile)
+        assert cut.contexts == plan.contexts  # whatever the tile
+
+
+def test_which_context_is_chosen_does_not_depend_on_the_tile(
+    tmp_path: Path, calibrated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = write_scene(tmp_path / "large.tif", random_pixels((2500, 6000)))
+    monkeypatch.setattr(machine, "memory_bytes", lambda: int(1.6e9 / 0.7))
+    monkeypatch.setattr(costs, "ACTIVATION_BYTES_PER_PIXEL", 6000.0)
+    found = geoseg.plan(large, model=calibrated)
+    assert [c.size for c in found.contexts] == [128]
+    with pytest.raises(PlanError, match="use a smaller --tile"):
+        geoseg.plan(large, model=calibrated, tile=6000)
+    assert geoseg.plan(large, model=calibrated, tile=500).contexts == found.contexts
+
+
+def test_a_gpus_memory_counts_too(scene: Path, calibrated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A card of 3 GB whose free memory is known; no card is needed to plan for one."""
+    monkeypatch.setattr(planner, "pick_device", lambda wanted: wanted)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (3 * 10**9, 4 * 10**9))
+    monkeypatch.setattr(costs, "ACTIVATION_BYTES_PER_PIXEL", 1e5)
+    plan = geoseg.plan(scene, model=calibrated, device="cuda:0")
+    assert plan.contexts[0].size == 128
+    assert any("192, 256 px are left out" in note for note in plan.notes)
+    with pytest.raises(PlanError, match=r"on cuda:0, which has 2\.5 GB to give; use a smaller --patch-size"):
+        geoseg.plan(scene, model=calibrated, device="cuda:0", patch_size=192)
+
+
+def test_contexts_that_the_core_makes_one_are_one_and_weights_sum_to_1(
+    tiny_bundle: Path, tmp_path: Path, scene: Path
+) -> None:
+    model = carded(tiny_bundle, tmp_path / "w.safetensors", calibration=calibration(s64=0.5, s128=0.6, s136=0.59))
+    plan = geoseg.plan(scene, model=model, contexts=3)
+    assert [c.size for c in plan.contexts] == [128, 64]
+    assert sum(c.weight for c in plan.contexts) == pytest.approx(1)
+    assert any("3 contexts were asked for, 2 differ" in note for note in plan.notes)
+
+
+def test_an_adaptive_run_that_cannot_run_anything_again_says_so(
+    tiny_bundle: Path, tmp_path: Path, calibrated: Path
+) -> None:
+    small = write_scene(tmp_path / "small.tif", random_pixels((60, 60)))
+    plan = geoseg.plan(small, model=calibrated, contexts="adaptive")
+    assert len(plan.contexts) == 1
+    assert any("nothing will be run again" in note for note in plan.notes)
+    middling = write_scene(tmp_path / "middling.tif", random_pixels((220, 220)))
+    plan = geoseg.plan(middling, model=calibrated, contexts="adaptive", budget=1.01)
+    assert any("pays for no patch of" in note for note in plan.notes)
 
 
 def test_memory_leaves_contexts_out_and_says_which_would_do(

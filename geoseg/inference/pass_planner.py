@@ -1,0 +1,204 @@
+"""Decides contexts, lattices, tiles and batches of one scene, within the memory there is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from geoseg.errors import PlanError
+from geoseg.geometry.lattice import Lattice, round_up
+from geoseg.geometry.tiles import TileGrid, make_tiles
+from geoseg.inference.context_choice import Choice, choose_contexts, distinct, shortage
+from geoseg.inference.costs import Need, device_to_give, memory_need, memory_to_give
+from geoseg.inference.options import PlanOptions
+from geoseg.inference.passes import Adaptive, ContextPass, Passes, fit_lattice
+from geoseg.models.source import ModelSource
+from geoseg.raster.scene import SceneInfo
+
+CROP_TILE, BLEND_TILE = 2048, 6144
+"""Default core side, pixels. Blending recomputes a tile's rim, so its tiles are larger."""
+
+CONFIDENT = 0.9
+"""Mean probability of the winning class from which on an adaptive run leaves a patch as it is."""
+
+_BATCH_PIXELS = {"cpu": 1_200_000, "cuda": 8_000_000}
+"""Input pixels of a batch by device: enough to fill the machine, small enough for its memory."""
+
+
+class PassPlanner:
+    """Contexts, lattices and tiles of one scene.
+
+    Args:
+        info: the scene.
+        model: the network and what its card says.
+        options: what was asked for; the device is a real one.
+        halo: pixels, a multiple of the network's.
+    """
+
+    def __init__(self, info: SceneInfo, model: ModelSource, options: PlanOptions, *, halo: int) -> None:
+        self._info, self._model, self._options, self._halo = info, model, options, halo
+
+    def choose(self) -> Choice:
+        """The contexts: the one that was asked for, or the card's best.
+
+        Raises:
+            PlanError: if none can be used.
+        """
+        options = self._options
+        if options.patch_size is not None:
+            if options.contexts != 1:
+                raise PlanError(
+                    f"a patch size of {options.patch_size} px is one context, {options.contexts} were asked for: leave"
+                    " --patch-size to auto, or leave out --contexts"
+                )
+            self._demand_memory(self._lattice(options.patch_size))
+            return Choice(sizes=(options.patch_size,), weights=(1.0,), reason="asked for")
+        choice = choose_contexts(
+            self._model,
+            contexts=options.contexts,
+            fuse=options.fuse,
+            lattice_of=self._lattice,
+            fits=lambda lattice: self._need(lattice).fits(options.device),
+        )
+        return choice if choice.scored else self._halved(choice)
+
+    def passes(self, choice: Choice, notes: list[str]) -> tuple[Passes, TileGrid]:
+        """The contexts with their lattices, and the tiles; adds to ``notes`` what a user should know.
+
+        The lattices are fitted to the default core, not to ``--tile``: tile size may not change a class.
+
+        Raises:
+            PlanError: if they need more memory than there is.
+        """
+        options = self._options
+        block = self._block(choice)
+        contexts = self._contexts(choice, block)
+        short = shortage(options.contexts, len(contexts))
+        if short is not None:
+            notes.append(short)
+        adaptive, grid = None, block
+        if options.tile is not None:
+            grid = make_tiles(block.lattice, stitch=options.stitch, tile=options.tile)
+        if options.contexts == "adaptive":
+            adaptive = Adaptive(budget=options.budget, confident=CONFIDENT, block=block.cells)
+            down, across = (max(1, round(n / b)) * b for n, b in zip(grid.cells, block.cells, strict=True))
+            grid = replace(grid, cells=(down, across))
+            notes += _unaffordable(contexts, block, budget=options.budget)
+        passes = Passes(contexts=contexts, stitch=options.stitch, adaptive=adaptive)
+        return self._batched(passes, grid), grid
+
+    def _block(self, choice: Choice) -> TileGrid:
+        """The default tiles: about ``CROP_TILE``; with several contexts the cells that make their rims cost least."""
+        first = self._lattice(choice.sizes[0])
+        side = max(self._side(), *choice.sizes) if len(choice.sizes) > 1 else self._side()
+        best = make_tiles(first, stitch=self._options.stitch, tile=side)
+        if len(choice.sizes) == 1:
+            return best
+        for axis, count in enumerate((first.rows.count, first.cols.count)):
+            middle = best.cells[axis]
+            tried = []
+            for n in range(max(1, middle // 2), min(count, middle * 3 // 2) + 1):
+                grid = replace(best, cells=(n, best.cells[1]) if axis == 0 else (best.cells[0], n))
+                passes = Passes(contexts=self._contexts(choice, grid), stitch=self._options.stitch)
+                tried.append((passes.computed_pixels(grid), abs(n - middle), n, grid))
+            best = min(tried, key=lambda t: t[:3])[3]
+        return best
+
+    def _contexts(self, choice: Choice, block: TileGrid) -> tuple[ContextPass, ...]:
+        """The contexts with lattices fitted to the block; those that this makes one are one, weights sum to 1."""
+        others = [self._lattice(size, core=block.core) for size in choice.sizes[1:]]
+        lattices = [block.lattice, *others]
+        kept = distinct(lattices)
+        total = sum(choice.weights[k] for k in kept)
+        return tuple(
+            ContextPass(size=choice.sizes[k], lattice=lattices[k], weight=choice.weights[k] / total) for k in kept
+        )
+
+    def _side(self) -> int:
+        return CROP_TILE if self._options.stitch == "crop" else BLEND_TILE
+
+    def _lattice(self, size: int, *, core: tuple[int, int] | None = None) -> Lattice:
+        shape, rule = self._info.geobox.shape, self._model.rule
+        return fit_lattice(shape, context=size, halo=self._halo, rule=rule, exact=self._options.exact, core=core)
+
+    def _need(self, lattice: Lattice) -> Need:
+        """What one context alone needs, in default tiles: which context is chosen may not depend on ``--tile``."""
+        passes = Passes(contexts=(ContextPass(size=1, lattice=lattice),), stitch=self._options.stitch)
+        return self._memory(passes, make_tiles(lattice, stitch=self._options.stitch, tile=self._side()))
+
+    def _memory(self, passes: Passes, grid: TileGrid) -> Need:
+        options = self._options
+        return memory_need(
+            passes, grid, model=self._model, info=self._info, layers=options.layers, device=options.device
+        )
+
+    def _shortfall(self, need: Need) -> str:
+        """The numbers of a plan that does not fit."""
+        device = self._options.device
+        if device != "cpu" and need.device > device_to_give(device):
+            return f"{need.device / 1e9:.1f} GB on {device}, which has {device_to_give(device) / 1e9:.1f} GB to give"
+        return f"{need.host / 1e9:.1f} GB, this machine has {memory_to_give() / 1e9:.1f} GB to give"
+
+    def _demand_memory(self, lattice: Lattice) -> None:
+        need = self._need(lattice)
+        if not need.fits(self._options.device):
+            raise PlanError(
+                f"patches of {lattice.patch[0]} x {lattice.patch[1]} px need about {self._shortfall(need)}; use a"
+                " smaller --patch-size"
+            )
+
+    def _halved(self, choice: Choice) -> Choice:
+        """A default context that memory does not take is halved until it does."""
+        wanted = context = choice.sizes[0]
+        while not self._need(self._lattice(context)).fits(self._options.device):
+            smaller = round_up(context // 2, self._model.rule.multiple)
+            if smaller <= 2 * self._halo or smaller >= context or self._model.rule.refusal(smaller) is not None:
+                self._demand_memory(self._lattice(context))
+            context = smaller
+        if context == wanted:
+            return choice
+        note = f"context {context} instead of {wanted}: what this machine's memory takes"
+        return replace(choice, sizes=(context,), notes=(*choice.notes, note))
+
+    def _batched(self, passes: Passes, grid: TileGrid) -> Passes:
+        """The passes with batches that together make a forward pass worth its while, within memory.
+
+        Raises:
+            PlanError: if what was asked for, or one patch at a time, needs more memory than there is.
+        """
+        options = self._options
+        asked = options.batch_size
+        first = passes.contexts[0].lattice.patch
+        pixels = _BATCH_PIXELS[options.device.split(":")[0]] if asked is None else asked * first[0] * first[1]
+        most = (16 if options.device == "cpu" else 64) if asked is None else asked
+        while True:
+            sizes = [max(1, min(most, pixels // (c.lattice.patch[0] * c.lattice.patch[1]))) for c in passes.contexts]
+            found = replace(
+                passes,
+                contexts=tuple(replace(c, batch_size=n) for c, n in zip(passes.contexts, sizes, strict=True)),
+            )
+            need = self._memory(found, grid)
+            if need.fits(options.device):
+                return found
+            if asked is not None:
+                raise PlanError(
+                    f"batches of {asked} patches need about {self._shortfall(need)}; use a smaller --batch-size"
+                )
+            if max(sizes) == 1:
+                raise PlanError(
+                    f"tiles of {grid.core[0]} x {grid.core[1]} px at {len(sizes)} context{'s' * (len(sizes) > 1)} need"
+                    f" about {self._shortfall(need)}; use a smaller --tile or --patch-size, or fewer --contexts"
+                )
+            pixels //= 2
+
+
+def _unaffordable(contexts: tuple[ContextPass, ...], block: TileGrid, *, budget: float) -> list[str]:
+    """Contexts of which not even a whole block's budget pays for one patch."""
+    shape = block.lattice.shape
+    cells = [min(n, axis.count) for n, axis in zip(block.cells, (block.lattice.rows, block.lattice.cols), strict=True)]
+    left = (budget - 1) * cells[0] * cells[1] * block.lattice.patch[0] * block.lattice.patch[1]
+    found = [c.size for c in contexts[1:] if c.lattice.patch[0] * c.lattice.patch[1] > left]
+    if not found or budget == 1:
+        return []
+    listed = ", ".join(str(size) for size in found)
+    high, wide = min(block.core[0], shape[0]), min(block.core[1], shape[1])
+    return [f"a budget of {budget:g} pays for no patch of {listed} px in a block of {high} x {wide} px"]
