@@ -222,12 +222,12 @@ def test_what_is_not_the_same_everywhere_has_no_receptive_field(multiple: int, s
 
 
 class Shares(nn.Module):
-    """Chooses between two kernels by the mean of all pixels: where both answer alike, the gradient of that is zero."""
+    """Weighs two kernels by the mean of all pixels: where they answer alike, the real gradient of that is zero."""
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         everywhere = pixels.mean(dim=(2, 3), keepdim=True)
-        shares = torch.stack([everywhere, -everywhere]).softmax(dim=0)
-        return shares[0] * pixels + shares[1] * nn.functional.avg_pool2d(pixels, 3, 1, 1)
+        shares = torch.stack([everywhere, everywhere]).softmax(dim=0)
+        return shares[0] * pixels + shares[1] * nn.functional.avg_pool2d(pixels, 3, 1, 1, count_include_pad=False)
 
 
 def test_a_choice_by_all_pixels_is_global() -> None:
