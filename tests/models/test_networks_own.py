@@ -235,6 +235,28 @@ def test_the_scores_of_an_fcn_see_what_the_papers_table_says() -> None:
     assert len(vgg_support(scores, stages=5)) == 404  # Long et al. 2015, table 1: rf size 404 of FCN-VGG16
 
 
+@pytest.mark.parametrize(
+    ("name", "stage", "score", "steps"), [("FCN16s", 4, 0, [-1]), ("FCN8s", 4, 0, [1, 2]), ("FCN8s", 3, 1, [2])]
+)
+def test_the_skips_of_an_fcn_bring_the_scores_of_their_stage(
+    name: str, stage: int, score: int, steps: list[int]
+) -> None:
+    network = small(name)
+    for parameter in [*network.head[-1].parameters(), *network.scores.parameters()]:
+        torch.nn.init.zeros_(parameter)
+    torch.nn.init.normal_(network.scores[score].weight)
+    pixels = torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        features = pixels
+        for layers in network.stages[:stage]:
+            features = torch.nn.functional.max_pool2d(layers(features), 2)
+        expected = network.scores[score](features)
+        for step in steps:
+            expected = network.upsamplings[step](expected)
+        torch.testing.assert_close(network(pixels), expected)
+        assert expected.std() > 1e-4
+
+
 def test_an_untrained_fcn_answers_what_its_coarse_scores_say() -> None:
     torch.manual_seed(0)
     coarse, fine = (build(name, {"width": 2, "hidden": 8}, bands=3, classes=2).eval() for name in ("FCN32s", "FCN8s"))

@@ -206,6 +206,34 @@ def test_a_strangers_receptive_field_is_measured_too() -> None:
     assert receptive_field(network, bands=4) == 7 + 2 * 2 + 4 * 2
 
 
+class Blocks(nn.Module):
+    """Means over blocks of 7 x 7 pixels: the same everywhere to shifts by 7 only, as windowed attention is."""
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        means = nn.functional.avg_pool2d(pixels, 7, ceil_mode=True)
+        return nn.functional.interpolate(means, scale_factor=7)[..., : pixels.shape[2], : pixels.shape[3]]
+
+
+@pytest.mark.parametrize(("multiple", "side"), [(7, 7), (14, 7), (4, None)])
+def test_what_is_not_the_same_everywhere_has_no_receptive_field(multiple: int, side: int | None) -> None:
+    network = Blocks()
+    network.multiple = multiple  # type: ignore[assignment]
+    assert receptive_field(network, bands=1) == side
+
+
+class Shares(nn.Module):
+    """Weighs two kernels by the mean of all pixels: where they answer alike, the real gradient of that is zero."""
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        everywhere = pixels.mean(dim=(2, 3), keepdim=True)
+        shares = torch.stack([everywhere, everywhere]).softmax(dim=0)
+        return shares[0] * pixels + shares[1] * nn.functional.avg_pool2d(pixels, 3, 1, 1, count_include_pad=False)
+
+
+def test_a_choice_by_all_pixels_is_global() -> None:
+    assert receptive_field(Shares(), bands=1) is None
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "only"),
     [
