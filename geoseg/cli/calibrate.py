@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from geoseg.cli.params import AutoInt, Sizes
+from geoseg.cli.options import PRINTING, READING, RUNNING, with_options
+from geoseg.cli.params import Sizes
 from geoseg.cli.report import print_json, print_rows, say
 from geoseg.errors import PlanError
 
@@ -22,12 +23,7 @@ if TYPE_CHECKING:
 )
 @click.option("--sizes", type=Sizes(), default="auto", help="Patch sizes, e.g. 256,512,1024; auto: by the training's.")
 @click.option("--output", "-o", metavar="BUNDLE", help="Write here instead of into BUNDLE itself.")
-@click.option("--overlap", type=AutoInt(), default="auto", help="Overlap of neighbouring patches, pixels.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--threads", type=AutoInt(), default="auto", help="Threads of the network's arithmetic.")
-@click.option("--quiet", "-q", is_flag=True, help="No tables, notes or progress.")
-@click.option("--debug", is_flag=True, help="Log in detail, and show tracebacks.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@with_options(*READING, *RUNNING, *PRINTING)
 def calibrate(
     model: str,
     *,

@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from geoseg.choices import COMPRESSIONS, FUSES, RESOLUTIONS, SCHEDULERS, STITCHES
-from geoseg.cli.params import AutoInt, Bands, ContextCount, chain_bands
+from geoseg.choices import COMPRESSIONS, FUSES, SCHEDULERS
+from geoseg.cli.options import PRINTING, READING, RUNNING, with_options
+from geoseg.cli.params import AutoInt, ContextCount
 from geoseg.cli.report import print_json, print_rows, say, tile_progress
 from geoseg.cli.signals import advise_on_stop
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-_RUN_OPTIONS = (
+_run_options = with_options(
     click.option("--model", "-m", metavar="BUNDLE", help="Model bundle (.safetensors). Default: the one in geoseg."),
-    click.option("--bidx", "-b", type=Bands(), multiple=True, callback=chain_bands, help="Bands, e.g. 4,3,2 or 1..3."),
-    click.option("--nodata", type=float, metavar="NUMBER|nan", help="Nodata value in place of the scene's own."),
-    click.option(
-        "--resolution",
-        type=click.Choice(RESOLUTIONS),
-        default="auto",
-        show_default=True,
-        help="auto reads at the model's GSD if the scene's differs by more than 25 %.",
-    ),
-    click.option("--stitch", type=click.Choice(STITCHES), default="crop", show_default=True, help="How patches join."),
+    *READING,
     click.option(
         "--patch-size",
         type=AutoInt(),
         default="auto",
         help="Patch side, pixels, fitted to the scene; auto takes the best of the model's card.",
     ),
+    click.option("--exact", is_flag=True, help="Take --patch-size as it is, unfitted."),
     click.option(
         "--contexts",
         type=ContextCount(),
@@ -43,27 +33,12 @@ _RUN_OPTIONS = (
     click.option(
         "--budget", type=float, default=1.5, show_default=True, help="Most an adaptive run may cost, in passes."
     ),
-    click.option("--exact", is_flag=True, help="Take --patch-size as it is, unfitted."),
-    click.option("--overlap", type=AutoInt(), default="auto", help="Overlap of neighbouring patches, pixels."),
-    click.option("--tile", type=AutoInt(), default="auto", help="Side of a unit of work, pixels; whole cells."),
-    click.option("--batch-size", type=AutoInt(), default="auto", help="Patches per forward pass."),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
-    click.option("--threads", type=AutoInt(), default="auto", help="Threads of the network's arithmetic."),
+    *RUNNING,
     click.option("--confidence", is_flag=True, help="Write the winner's probability, percent, to the Zarr."),
     click.option("--probabilities", is_flag=True, help="Write every class's probability, percent, to the Zarr."),
     click.option("--zarr-format", type=click.Choice(["3", "2"]), default="3", help="2 opens in GDAL and QGIS."),
-    click.option("--max-block-mb", type=int, default=1024, show_default=True, help="Largest block worth decoding."),
-    click.option("--max-pixels", type=int, help="Refuse larger scenes."),
-    click.option("--quiet", "-q", is_flag=True, help="No tables, notes or progress."),
-    click.option("--debug", is_flag=True, help="Log in detail, and show tracebacks."),
-    click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
+    *PRINTING,
 )
-
-
-def _run_options(command: F) -> F:
-    for option in reversed(_RUN_OPTIONS):
-        command = option(command)
-    return command
 
 
 def _asked(options: dict[str, Any]) -> dict[str, Any]:

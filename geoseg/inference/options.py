@@ -58,5 +58,9 @@ class PlanOptions:
                 raise PlanError(f"{name} {value}: use {low} or more")
         if self.contexts != "adaptive" and not 1 <= self.contexts <= 7:
             raise PlanError(f"{self.contexts} contexts: use 1 to 7, or 'adaptive'")
+        if self.budget != 1.5 and self.contexts != "adaptive":
+            raise PlanError(f"a budget of {self.budget} is for adaptive runs: add --contexts adaptive, or leave it out")
+        if self.fuse != "score" and self.contexts == 1:
+            raise PlanError(f"one context is not fused by {self.fuse!r}: ask for several --contexts")
         if not 1 <= self.budget <= 100:
             raise PlanError(f"a budget of {self.budget} passes: use 1 (nothing is run again) to 100")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from geoseg.contexts.scores import ScoreTable
 from geoseg.models.bundle import open_bundle
 
 
@@ -46,35 +47,25 @@ def info_rows(info: dict[str, Any]) -> list[tuple[str, str]]:
 
 def context_rows(info: dict[str, Any]) -> list[tuple[str, ...]]:
     """What the card knows of each context, as rows of text with a heading; none if it knows nothing."""
-    trained = {row["size"]: row for row in (info["context_scores"] or {"rows": []})["rows"]}
+    table = ScoreTable.from_json(info["context_scores"]) if info["context_scores"] else ScoreTable()
+    trained = {score.size: score for score in table}
     measured = {row["size"]: row for row in (info["calibration"] or {"rows": []})["rows"]}
     if not trained and not measured:
         return []
-    criterion = info["context_scores"]["criterion"] if trained else "score"
     rows: list[tuple[str, ...]] = [
-        ("context", "drawn", f"training {criterion}", "weighted", "mIoU", "accuracy", "s / Mpx")
+        ("context", "drawn", f"training {table.criterion}", "deviation", "weighted", "mIoU", "accuracy", "s / Mpx")
     ]
     for size in sorted({*trained, *measured}):
         earned, found = trained.get(size), measured.get(size)
-        rows.append(
-            (
-                f"{size} px",
-                *(
-                    (str(earned["count"]), f"{earned['mean']:.4f}", f"{earned['weighted_mean']:.4f}")
-                    if earned
-                    else "---"
-                ),
-                *(
-                    (
-                        f"{found['miou']:.4f}",
-                        f"{found['overall_accuracy']:.4f}",
-                        f"{found['seconds_per_megapixel']:.3f}",
-                    )
-                    if found
-                    else "---"
-                ),
-            )
-        )
+        drawn = ("-",) * 4
+        if earned is not None:
+            figures = (earned.mean, earned.deviation, earned.weighted_mean)
+            drawn = (str(earned.count), *(f"{value:.4f}" for value in figures))
+        reached = ("-",) * 3
+        if found is not None:
+            figures = (found["miou"], found["overall_accuracy"], found["seconds_per_megapixel"])
+            reached = tuple(f"{value:.4f}" for value in figures)
+        rows.append((f"{size} px", *drawn, *reached))
     return rows
 
 

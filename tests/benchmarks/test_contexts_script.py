@@ -196,6 +196,7 @@ def _run(out: Path, *options: str) -> str:
     return ended.stdout
 
 
+@pytest.mark.slow
 def test_the_whole_script_on_a_miniature(tmp_path: Path) -> None:
     _run(tmp_path)
     cell = tmp_path / "smoke" / "cells" / "synthetic-tiny-multinomial-s1"

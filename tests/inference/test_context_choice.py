@@ -197,6 +197,9 @@ def test_memory_leaves_contexts_out_and_says_which_would_do(
         ({"contexts": "many"}, "a number of contexts, or 'adaptive'"),
         ({"contexts": "adaptive", "budget": 0.5}, "budget of 0.5 passes"),
         ({"fuse": "mean"}, "there are score, equal"),
+        ({"budget": 2.0}, "is for adaptive runs"),
+        ({"contexts": 2, "budget": 2.0}, "is for adaptive runs"),
+        ({"fuse": "equal"}, "ask for several --contexts"),
     ],
 )
 def test_bad_words_and_numbers_are_refused(

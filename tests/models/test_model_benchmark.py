@@ -160,7 +160,7 @@ def test_the_command_gives_json(tiny_bundle: Path) -> None:
 
 
 def test_the_command_refuses_sizes_that_are_none() -> None:
-    assert "128,256,512" in str(benchmark("--sizes", "6x4").exception)
+    assert "sizes such as 256,512" in str(benchmark("--sizes", "6x4").exception)
     assert "model benchmark" in benchmark("--help").stdout
 
 

@@ -339,5 +339,5 @@ def test_a_network_in_hand_is_asked_at_a_size_it_takes() -> None:
     from geoseg.models.source import from_module
 
     source = from_module(small("DeconvNet", classes=5))
-    assert (len(source.legend), source.multiple, source.bands) == (5, 32, 3)
+    assert (len(source.legend), source.rule.multiple, source.bands) == (5, 32, 3)
     source.release()

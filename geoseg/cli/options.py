@@ -1,0 +1,56 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from geoseg.choices import RESOLUTIONS, STITCHES
+from geoseg.cli.params import AutoInt, Bands, chain_bands
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+READING = (
+    click.option("--bidx", "-b", type=Bands(), multiple=True, callback=chain_bands, help="Bands, e.g. 4,3,2 or 1..3."),
+    click.option("--nodata", type=float, metavar="NUMBER|nan", help="Nodata value in place of the scene's own."),
+    click.option(
+        "--resolution",
+        type=click.Choice(RESOLUTIONS),
+        default="auto",
+        show_default=True,
+        help="auto reads at the model's GSD if the scene's differs by more than 25 %.",
+    ),
+    click.option("--max-block-mb", type=int, default=1024, show_default=True, help="Largest block worth decoding."),
+    click.option("--max-pixels", type=int, help="Refuse larger scenes."),
+)
+"""How a scene is read."""
+
+RUNNING = (
+    click.option("--stitch", type=click.Choice(STITCHES), default="crop", show_default=True, help="How patches join."),
+    click.option("--overlap", type=AutoInt(), default="auto", help="Overlap of neighbouring patches, pixels."),
+    click.option("--tile", type=AutoInt(), default="auto", help="Side of a unit of work, pixels; whole cells."),
+    click.option("--batch-size", type=AutoInt(), default="auto", help="Patches per forward pass."),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+    click.option("--threads", type=AutoInt(), default="auto", help="Threads of the network's arithmetic."),
+)
+"""How patches are run."""
+
+PRINTING = (
+    click.option("--quiet", "-q", is_flag=True, help="No tables, notes or progress."),
+    click.option("--debug", is_flag=True, help="Log in detail, and show tracebacks."),
+    click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
+)
+"""What is printed."""
+
+
+def with_options(*options: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Adds options to a command, in the order given."""
+
+    def add(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
