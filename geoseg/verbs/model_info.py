@@ -57,14 +57,14 @@ def context_rows(info: dict[str, Any]) -> list[tuple[str, ...]]:
     ]
     for size in sorted({*trained, *measured}):
         earned, found = trained.get(size), measured.get(size)
-        drawn = ("-",) * 4
+        drawn: tuple[str, ...] = ("-",) * 4
         if earned is not None:
-            figures = (earned.mean, earned.deviation, earned.weighted_mean)
-            drawn = (str(earned.count), *(f"{value:.4f}" for value in figures))
-        reached = ("-",) * 3
+            means = (earned.mean, earned.deviation, earned.weighted_mean)
+            drawn = (str(earned.count), *(f"{value:.4f}" for value in means))
+        reached: tuple[str, ...] = ("-",) * 3
         if found is not None:
-            figures = (found["miou"], found["overall_accuracy"], found["seconds_per_megapixel"])
-            reached = tuple(f"{value:.4f}" for value in figures)
+            keys = ("miou", "overall_accuracy", "seconds_per_megapixel")
+            reached = tuple(f"{found[key]:.4f}" for key in keys)
         rows.append((f"{size} px", *drawn, *reached))
     return rows
 
