@@ -46,7 +46,7 @@ def info(bundle: str | None, *, debug: bool, as_json: bool) -> None:  # noqa: AR
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
 @click.option("--debug", is_flag=True, help="Log in detail, and show tracebacks.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def benchmark(  # noqa: PLR0913, RUF100 - one parameter per option
+def benchmark(
     networks: tuple[str, ...],
     *,
     sizes: tuple[int, ...] | None,
