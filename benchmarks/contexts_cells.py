@@ -21,12 +21,10 @@ from common import GEOSEG, machine, run_child
 from contexts_grid import Cell, Dataset, LabelledPair, Preset, training_toml
 
 import geoseg
-from geoseg.contexts.calibration import Calibration
 from geoseg.contexts.scores import ScoreTable
 from geoseg.contexts.selection import ranked, rated
 from geoseg.errors import GeosegError
 from geoseg.evaluation.metrics import iou, mean_iou, overall_accuracy
-from geoseg.inference.context_choice import TIE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,19 +134,22 @@ def _calibrate(job: Job) -> None:
         "calibration",
         {
             "seconds": seconds,
-            "selected": _selected(job.cell, scores=card.context_scores, calibration=card.calibration),
+            "selected": _selected(job, scores=card.context_scores),
             "calibration": card.calibration.to_json(),
             "scores": None if card.context_scores is None else card.context_scores.to_json(),
         },
     )
 
 
-def _selected(cell: Cell, *, scores: ScoreTable | None, calibration: Calibration) -> dict[str, int]:
-    """The size that each way of choosing chooses; a network that was trained on one size has no scores to choose by."""
-    cost = calibration.seconds().__getitem__
-    by_calibration = ranked(calibration.rated(), cost=cost, tolerance=TIE)[0].size
+def _selected(job: Job, *, scores: ScoreTable | None) -> dict[str, int]:
+    """The size that each way of choosing chooses; a network that was trained on one size has no scores to choose by.
+
+    By calibration it is what ``predict`` takes on the first test scene, the program's own ties and costs included.
+    """
+    plan = geoseg.plan(job.dataset.test[0].image, model=_calibrated(job), **_run_options(job))
+    by_calibration = plan.contexts[0].size
     if scores is None:
-        own = cell.size or by_calibration
+        own = job.cell.size or by_calibration
         return {"mean": own, "weighted": own, "calibration": by_calibration}
     return {
         "mean": ranked(rated(scores, weighted=False))[0].size,

@@ -142,7 +142,8 @@ def _over_first(outcomes: Sequence[Outcome], name: str) -> str:
     """Of the adaptive mode: against its own first pass, which is not that of the best size but of the cheapest good."""
     if not name.startswith("adaptive"):
         return ""
-    pairs = _paired({o: o.miou(name) for o in outcomes}, {o: o.miou(f"size_{o.first_size(name)}") for o in outcomes})
+    both = [(o.miou(name), o.miou(f"size_{o.first_size(name)}")) for o in outcomes]
+    pairs = [(a, b) for a, b in both if a is not None and b is not None]
     return f" Against its own first pass alone: {_compare(pairs)} it." if pairs else ""
 
 

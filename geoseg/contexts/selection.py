@@ -46,6 +46,7 @@ def ranked(
     *,
     cost: Callable[[int], float] | None = None,
     tolerance: float = 0.0,
+    slack: float = 0.0,
     least_count: int | None = None,
 ) -> tuple[Rated, ...]:
     """The contexts from best to worst.
@@ -53,8 +54,9 @@ def ranked(
     Args:
         entries: what is known of each.
         cost: what a context costs, in any unit; among those within ``tolerance`` of the best that is left the
-            cheapest comes first, then the smallest.
+            cheapest comes first.
         tolerance: values closer than this are ties.
+        slack: of ties whose costs differ by less than this share, the smallest comes first: it needs least memory.
         least_count: contexts with fewer values are left out; None: a quarter of the mean count. If that leaves none,
             all with a value stay.
 
@@ -70,7 +72,9 @@ def ranked(
     while waiting:
         best = max(e.value for e in waiting)
         ties = [e for e in waiting if e.value >= best - tolerance]
-        first = min(ties, key=lambda e: (0.0 if cost is None else cost(e.size), e.size))
+        price = {e.size: 0.0 if cost is None else cost(e.size) for e in ties}
+        least_price = min(price.values())
+        first = min((e for e in ties if price[e.size] <= least_price * (1 + slack)), key=lambda e: e.size)
         found.append(first)
         waiting.remove(first)
     return tuple(found)

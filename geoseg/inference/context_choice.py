@@ -11,8 +11,15 @@ from geoseg.errors import PlanError
 from geoseg.geometry.lattice import Lattice
 from geoseg.models.source import ModelSource
 
-TIE = 0.001
-"""Calibrated mean IoUs closer than this are ties, and go to the cheaper context: one scene does not tell them apart."""
+TIE = 0.005
+"""Calibrated mean IoUs closer than this are ties, and go to the cheaper context: what one scene says of a smaller
+difference did not hold on another (benchmarks/contexts.md)."""
+
+ALIKE = 0.05
+"""Costs closer than this share are alike, and the smaller context needs less memory."""
+
+SLOWER = 1.25
+"""A context that took more than this many times the quickest's time when it was calibrated is dearer by that much."""
 
 GOOD = 0.02
 """An adaptive run begins with the cheapest context whose score is at most this much below the best."""
@@ -83,12 +90,13 @@ def choose_contexts(
     usable, notes = _usable(table, lattice_of, fits)
     cost = _cost(table, usable)
     entries = [e for e in table.entries if e.size in usable]
-    order = ranked(entries, cost=cost, tolerance=table.tie)
+    order = ranked(entries, cost=cost, tolerance=table.tie, slack=ALIKE)
     best = order[0]
     if contexts == "adaptive":
         good = [e for e in order if e.value >= best.value - GOOD]
         first = min(good, key=lambda e: (cost(e.size), -e.value))
-        kept = _differing([first, *(e for e in order if e is not first)], usable)[:ADAPTIVE_CONTEXTS]
+        others = sorted((e for e in order if e is not first), key=lambda e: -e.value)
+        kept = _differing([first, *others], usable)[:ADAPTIVE_CONTEXTS]
         reason = (
             f"{first.size} px is the cheapest within {GOOD} of the best ({table.describe(first)}; {len(order)} scored)"
         )
@@ -179,13 +187,17 @@ def _that_fits(size: int, lattice_of: Callable[[int], Lattice], fits: Callable[[
 
 
 def _cost(table: _Table, usable: dict[int, Lattice]) -> Callable[[int], float]:
-    """Seconds per megapixel where they were measured, else pixels computed per pixel of the scene."""
-    if table.seconds is not None:
-        return table.seconds.__getitem__
+    """Pixels computed per pixel of this scene; times what makes it markedly slower than others, where that is known.
+
+    Small differences of measured time are the machine's mood, so they do not count.
+    """
+    seconds = table.seconds or {}
+    quickest = min((seconds[size] for size in usable if size in seconds), default=0.0)
 
     def computed(size: int) -> float:
         lattice = usable[size]
-        return lattice.count * lattice.patch[0] * lattice.patch[1] / (lattice.shape[0] * lattice.shape[1])
+        ratio = lattice.count * lattice.patch[0] * lattice.patch[1] / (lattice.shape[0] * lattice.shape[1])
+        return ratio * max(1.0, seconds[size] / (SLOWER * quickest)) if quickest > 0 else ratio
 
     return computed
 
