@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from geoseg.training.toml_text import to_toml
 
 DYNAMIC = ("uniform-fixed", "uniform", "multinomial")
 
@@ -234,26 +235,17 @@ def training_toml(cell: Cell, preset: Preset, dataset: Dataset, *, folder: Path)
         {"image": _from(folder, pair.image), "labels": _from(folder, pair.labels), "weight": pair.weight}
         for pair in dataset.train
     ]
-    parts = [
-        *_section("[model]", model),
-        *_section("[model.arguments]", cell.network.arguments),
-        *_section("[output]", {"bundle": "model.safetensors", "work": "work"}),
-        *_section("[training]", training),
-        *_section("[training.contexts]", contexts),
-        *_section("[training.losses]", {"cross_entropy": 1.0, "dice": 1.0}),
-        *_section("[augment]", augment),
-        *(line for entry in dataset.legend for line in _section("[[legend]]", entry)),
-        *(line for entry in scenes for line in _section("[[scenes]]", entry)),
-    ]
-    return "\n".join(parts)
+    return to_toml(
+        {
+            "model": {**model, "arguments": cell.network.arguments},
+            "output": {"bundle": "model.safetensors", "work": "work"},
+            "training": {**training, "contexts": contexts, "losses": {"cross_entropy": 1.0, "dice": 1.0}},
+            "augment": augment,
+            "legend": list(dataset.legend),
+            "scenes": scenes,
+        }
+    )
 
 
 def _from(folder: Path, path: Path) -> str:
     return Path(os.path.relpath(path, folder)).as_posix()
-
-
-def _section(title: str, entries: Mapping[str, Any]) -> Iterator[str]:
-    """A TOML table; JSON's strings, numbers and lists of them are TOML's."""
-    yield title
-    yield from (f"{key} = {json.dumps(value)}" for key, value in entries.items())
-    yield ""

@@ -6,8 +6,8 @@
 Steps: check the folder, convert the labels, train with dynamic contexts, calibrate the contexts on held-out training
 scenes, predict the official test scenes, export the maps in the benchmark's colours, and score those against the full
 and the eroded references. The test scenes are used for nothing else. The same command again, also after a kill, does
-what is missing; what changed is done anew. Progress goes to stderr, the table of scores to stdout and, with
-everything else, to OUT/summary.json.
+what is missing; what changed is done anew, but another training is refused without --restart. Progress goes to stderr,
+the table of scores to stdout and, with everything else, to OUT/summary.json.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 
 import click
 
+from geoseg.cli.params import ContextCount, Sizes
 from geoseg.cli.report import print_rows, say
 from geoseg.contexts.distributions import DISTRIBUTIONS
 from geoseg.errors import GeosegError, StoppedError
@@ -28,16 +29,6 @@ from isprs.benchmarks import BENCHMARKS
 from isprs.colors import TOLERANCE
 from isprs.config import Settings
 from isprs.steps import STEPS, Pipeline
-
-
-def _numbers(_: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
-    try:
-        found = tuple(sorted({int(part) for part in value.split(",")}))
-    except ValueError as error:
-        raise click.BadParameter(f"{value!r} is not a list of whole numbers such as 256,512", param=param) from error
-    if found[0] < 1:
-        raise click.BadParameter(f"{found[0]} is no size", param=param)
-    return found
 
 
 def _words(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
@@ -77,12 +68,12 @@ def _arguments(_: click.Context, param: click.Parameter, value: Sequence[str]) -
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Training time at most.")
 @click.option("--learning-rate", default=1e-3, show_default=True, type=click.FloatRange(0, min_open=True))
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
-@click.option("--sizes", default="256,384,512,640,768", show_default=True, callback=_numbers, help="Patch sizes.")
+@click.option("--sizes", default="256,384,512,640,768", show_default=True, type=Sizes(auto=False), help="Patch sizes.")
 @click.option("--distribution", type=click.Choice(DISTRIBUTIONS), default="multinomial", show_default=True)
 @click.option("--pixel-budget", type=click.IntRange(1), help="Pixels per training step; by the device if not given.")
 @click.option("--halo", default=32, show_default=True, type=click.IntRange(0), help="Rim of patches not trusted.")
 @click.option("--gsd", type=click.FloatRange(0, min_open=True), help="Work at this many metres per pixel.")
-@click.option("--contexts", metavar="K|adaptive", default="1", show_default=True, help="Patch sizes to fuse.")
+@click.option("--contexts", type=ContextCount(), default="1", show_default=True, help="Patch sizes to fuse.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--until", type=click.Choice(STEPS), default=STEPS[-1], show_default=True, help="Stop after this step.")
 @click.option("--restart", is_flag=True, help="Forget what is done in OUT, the training too.")
@@ -94,14 +85,11 @@ def command(*, folder: Path, out: Path, quiet: bool, **options: Any) -> None:
     python pipelines/potsdam.py Potsdam/ --out runs/potsdam
     python pipelines/potsdam.py Vaihingen/ --out runs/vaihingen --dataset vaihingen
     """  # noqa: D301 - click wants the backspace itself
-    contexts = options.pop("contexts")
-    if contexts != "adaptive" and not (contexts.isdecimal() and int(contexts) >= 1):
-        raise click.BadParameter(f"{contexts!r} is neither a number from 1 nor 'adaptive'", param_hint="--contexts")
     settings = Settings(
         folder=folder.absolute(),
         out=out.absolute(),
         benchmark=BENCHMARKS[options.pop("dataset")],
-        contexts=contexts if contexts == "adaptive" else int(contexts),
+        sizes=tuple(sorted(set(options.pop("sizes")))),
         **options,
     )
     rows = Pipeline(settings, quiet=quiet).run()

@@ -26,35 +26,45 @@ class AutoInt(click.ParamType):  # type: ignore[type-arg]  # generic in the newe
 
 
 class Sizes(click.ParamType):  # type: ignore[type-arg]
-    """Patch sizes such as ``256,512``, or ``auto`` (None)."""
+    """Patch sizes such as ``256,512``, or ``auto`` (None).
 
-    name = "N,N,...|auto"
+    Args:
+        auto: take ``auto`` too.
+    """
+
+    def __init__(self, *, auto: bool = True) -> None:
+        self.name = "N,N,...|auto" if auto else "N,N,..."
+        self._auto = auto
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...] | None:
         """None for ``auto``, else the numbers."""
         if value is None or isinstance(value, tuple):
             return value
-        if str(value).lower() == "auto":
+        if self._auto and str(value).lower() == "auto":
             return None
         parts = [part.strip() for part in str(value).split(",")]
-        if not all(part.isdigit() and int(part) for part in parts):
-            self.fail(f"{value!r} is neither a list of sizes such as 256,512 nor 'auto'", param, ctx)
+        if not all(part.isdecimal() and int(part) for part in parts):
+            wanted = "neither a list of sizes such as 256,512 nor 'auto'"
+            self.fail(f"{value!r} is {wanted if self._auto else 'not a list of sizes such as 256,512'}", param, ctx)
         return tuple(int(part) for part in parts)
 
 
 class ContextCount(click.ParamType):  # type: ignore[type-arg]
-    """A number of contexts, or ``adaptive``."""
+    """A number of contexts, from 1, or ``adaptive``."""
 
     name = "K|adaptive"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
         """``"adaptive"``, or the number."""
-        if isinstance(value, int) or str(value).lower() == "adaptive":
-            return value if isinstance(value, int) else "adaptive"
+        if str(value).lower() == "adaptive":
+            return "adaptive"
         try:
-            return int(value)
+            count = int(value)
         except ValueError:
-            self.fail(f"{value!r} is neither a number of contexts nor 'adaptive'", param, ctx)
+            count = 0
+        if count < 1:
+            self.fail(f"{value!r} is neither a number of contexts from 1 nor 'adaptive'", param, ctx)
+        return count
 
 
 class Bands(click.ParamType):  # type: ignore[type-arg]

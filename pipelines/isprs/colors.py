@@ -19,7 +19,7 @@ import numpy.typing as npt
 from geoseg.errors import GridError, SceneError
 from geoseg.geometry.geobox import GeoBox
 from geoseg.geometry.windows import split
-from geoseg.legend import IGNORE
+from geoseg.legend import IGNORE, Legend
 from geoseg.raster.datasets import open_dataset
 from geoseg.raster.georeference import native_geobox
 from geoseg.raster.geotiff import geotiff_writer
@@ -149,6 +149,25 @@ def convert_label(path: Path, target: Path, *, grid: GeoBox, tolerance: int) -> 
         if not any(total.classes):
             raise SceneError(f"{path}: none of its {grid.shape[0] * grid.shape[1]:,} pixels has a colour of a class")
     return total, shift
+
+
+def keep_classes(source: Path, target: Path, *, legend: Legend, grid: GeoBox) -> int:
+    """Copies a label that ``convert_label`` wrote, 255 where its class is not of a legend.
+
+    Returns:
+        The pixels that keep a class.
+    """
+    full = inspect_labels(str(source), legend=LEGEND)
+    kept = 0
+    make_folder(target)
+    colors = {c.id: c.color for c in legend}
+    with geotiff_writer(target, geobox=grid, bands=1, dtype="uint8", nodata=IGNORE, colors=colors) as write:
+        for window in split(grid.shape, size=(_STRIP, grid.shape[1])):
+            ids = read_labels(full.recipe, window)
+            known = np.isin(ids, legend.ids)
+            kept += int(known.sum())
+            write(np.where(known, ids, np.uint8(IGNORE))[None], window)
+    return kept
 
 
 def _shift(path: Path, own: GeoBox, *, grid: GeoBox) -> float:

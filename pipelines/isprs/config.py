@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from geoseg.legend import Legend
 from geoseg.models.device import pick_device
-from isprs.benchmarks import LEGEND, Benchmark, Found, Scene
+from isprs.benchmarks import Benchmark, Found, Scene
 
 _BUDGET = {"cpu": 2 * 512**2, "cuda": 8 * 512**2}
 """Input pixels of a training step where the user names none."""
 
-_FREE = ("accelerator", "precision", "loaders", "pixel_budget", "checkpoint_every", "validate_every")
+_FREE = ("accelerator", "precision", "loaders", "checkpoint_every", "validate_every")
 """Entries of the training that follow from the machine: they undo no finished training."""
 
 
@@ -51,7 +51,7 @@ class Settings:
         return f"{self.benchmark.name}_{scene.id}"
 
     def label_path(self, scene: Scene, reference: str) -> Path:
-        """Where a label lies as class ids."""
+        """Where a label lies as class ids; reference ``learnt`` has only classes that the training has pixels of."""
         return self.out / "labels" / f"{self.name(scene)}_{reference}.tif"
 
     def map_paths(self, scene: Scene) -> tuple[Path, Path]:
@@ -74,12 +74,24 @@ class Settings:
         return self.out / "model" / "model.safetensors"
 
 
-def training_config(settings: Settings, found: Found) -> dict[str, Any]:
-    """The training as plain values; see ``geoseg.training.settings``."""
+def training_config(
+    settings: Settings, found: Found, *, legend: Legend, held_out_reference: str, earlier_budget: int | None
+) -> dict[str, Any]:
+    """The training as plain values; see ``geoseg.training.settings``.
+
+    Args:
+        settings: the user's.
+        found: the scenes.
+        legend: the classes that the training scenes have pixels of.
+        held_out_reference: labels of the held-out scenes, none outside the legend.
+        earlier_budget: pixels per step of a training in this folder, which stand unless the user names others.
+    """
     s, b = settings, settings.benchmark
     cuda = pick_device(s.device) != "cpu"
     largest = s.sizes[-1]
-    scenes = [(scene, "train") for scene in found.train] + [(scene, "validation") for scene in found.held_out]
+    usual = max(_BUDGET["cuda" if cuda else "cpu"], largest**2)
+    scenes = [(scene, "train", "full") for scene in found.train]
+    scenes += [(scene, "validation", held_out_reference) for scene in found.held_out]
     return {
         "model": {
             "name": b.name,
@@ -96,7 +108,7 @@ def training_config(settings: Settings, found: Found) -> dict[str, Any]:
         "output": {"bundle": str(s.trained), "work": str(s.out / "training")},
         "training": {
             "steps": s.steps,
-            "pixel_budget": s.pixel_budget or max(_BUDGET["cuda" if cuda else "cpu"], largest**2),
+            "pixel_budget": s.pixel_budget or earlier_budget or usual,
             "patch_size": largest,
             "learning_rate": s.learning_rate,
             "seed": s.seed,
@@ -109,16 +121,16 @@ def training_config(settings: Settings, found: Found) -> dict[str, Any]:
             "contexts": {"distribution": s.distribution, "sizes": list(s.sizes)},
         },
         "augment": {"rotation": 0.5, "scale": [0.8, 1.25], "brightness": 0.2, "contrast": 0.2, "noise": 0.05},
-        "legend": LEGEND.to_json(),
+        "legend": legend.to_json(),
         "scenes": [
             {
                 "name": s.name(scene),
                 "image": str(scene.image),
-                "labels": str(s.label_path(scene, "full")),
+                "labels": str(s.label_path(scene, reference)),
                 "bidx": list(range(1, len(b.bands) + 1)),
                 "split": split,
             }
-            for scene, split in scenes
+            for scene, split, reference in scenes
         ],
     }
 
@@ -129,23 +141,3 @@ def decisive(config: Mapping[str, Any]) -> dict[str, Any]:
     training = {k: v for k, v in config["training"].items() if k not in _FREE}
     scenes = [{k: v for k, v in scene.items() if k not in ("image", "labels")} for scene in config["scenes"]]
     return {"model": model, "training": training, "augment": config["augment"], "scenes": scenes}
-
-
-def to_toml(table: Mapping[str, Any], *, where: str = "") -> str:
-    """TOML of nested dictionaries, lists of dictionaries and plain values."""
-    return "\n".join(_lines(table, where=where)).strip() + "\n"
-
-
-def _lines(table: Mapping[str, Any], *, where: str) -> Iterator[str]:
-    nested = {k: v for k, v in table.items() if isinstance(v, Mapping)}
-    repeated = {k: v for k, v in table.items() if isinstance(v, list) and v and isinstance(v[0], Mapping)}
-    for key, value in table.items():
-        if key not in nested and key not in repeated:
-            yield f"{key} = {json.dumps(value, ensure_ascii=False)}"  # JSON's plain values are TOML's
-    for key, value in nested.items():
-        yield f"\n[{where}{key}]"
-        yield from _lines(value, where=f"{where}{key}.")
-    for key, values in repeated.items():
-        for value in values:
-            yield f"\n[[{where}{key}]]"
-            yield from _lines(value, where=f"{where}{key}.")

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 import geoseg
 from geoseg.cli.report import say
 from geoseg.errors import ConfigError, SceneError
+from geoseg.legend import Legend
 from geoseg.models.device import pick_device
 from geoseg.raster.scene import SceneInfo, inspect_scene
 from geoseg.training.checkpoint import NAME as CHECKPOINT
+from geoseg.training.checkpoint import load_checkpoint
+from geoseg.training.toml_text import to_toml
 from isprs.benchmarks import LEGEND, Found, Scene, find_scenes
-from isprs.colors import Tally, convert_label
-from isprs.config import Settings, decisive, to_toml, training_config
+from isprs.colors import Tally, convert_label, keep_classes
+from isprs.config import Settings, decisive, training_config
 from isprs.ledger import Ledger, Step, read_json, stamp, write_json, write_text
 from isprs.scores import REFERENCES
 
@@ -36,6 +39,8 @@ class Learning:
         self._infos: dict[str, SceneInfo] = {}
         self._summary: dict[str, Any] = {"benchmark": settings.benchmark.name, "folder": str(settings.folder)}
         self._notes: list[str] = []
+        self._legend = LEGEND
+        self._held_out_reference = "full"
         self._bands = tuple(range(1, len(settings.benchmark.bands) + 1))
 
     def _say(self, line: str) -> None:
@@ -76,12 +81,36 @@ class Learning:
             for reference, path in zip(REFERENCES, (scene.label, scene.eroded), strict=True):
                 if path is not None:
                     done[scene.id, reference] = self._convert(scene, reference, path)
-        learnt = Tally.total(Tally.from_json(done[scene.id, "full"].result) for scene in found.train)
-        absent = [name for name, pixels in zip(LEGEND.names, learnt.classes, strict=True) if not pixels]
-        if absent:
-            self._note(f"no pixel of {', '.join(absent)} in the {len(found.train)} training scenes: never learnt")
         self._summary["labels"] = {f"{scene} {reference}": step.result for (scene, reference), step in done.items()}
+        learnt = Tally.total(Tally.from_json(done[scene.id, "full"].result) for scene in found.train)
+        self._legend = Legend(tuple(c for c, pixels in zip(LEGEND, learnt.classes, strict=True) if pixels))
+        absent = [name for name in LEGEND.names if name not in self._legend.names]
+        if absent:
+            self._note(
+                f"no pixel of {', '.join(absent)} in the {len(found.train)} training scenes: not in the model's legend,"
+                " so never in a map; held-out pixels of it count for nothing, those of test scenes as mistakes"
+            )
+            self._held_out_reference = "learnt"
+            done |= {(s.id, "learnt"): self._drop_absent(s, done[s.id, "full"]) for s in found.held_out}
         return done
+
+    def _drop_absent(self, scene: Scene, full: Step) -> Step:
+        """A held-out label without the classes that the model cannot know: geoseg refuses labels outside a legend."""
+        source, target = (self._s.label_path(scene, reference) for reference in ("full", "learnt"))
+        grid, legend = self._infos[scene.id].native, self._legend
+        step = self._ledger.do(
+            f"labels-{scene.id}-learnt",
+            inputs={"label": full.key, "classes": legend.ids},
+            products=[target],
+            work=lambda _: keep_classes(source, target, legend=legend, grid=grid),
+            title=f"labels  {target.name}",
+        )
+        if not step.result:
+            raise SceneError(
+                f"held-out scene {scene.id} has no pixel of {', '.join(legend.names)}, all that the training scenes"
+                " have: hold out others with --held-out"
+            )
+        return step
 
     def _convert(self, scene: Scene, reference: str, path: Path) -> Step:
         target, grid = self._s.label_path(scene, reference), self._infos[scene.id].native
@@ -111,10 +140,18 @@ class Learning:
     def _train(self, found: Found, labels: Labels) -> None:
         """Trains, or goes on from the last checkpoint."""
         s = self._s
-        config = training_config(s, found)
+        config = training_config(
+            s,
+            found,
+            legend=self._legend,
+            held_out_reference=self._held_out_reference,
+            earlier_budget=None if s.restart else self._earlier_budget(),
+        )
+        learnt = [(scene.id, "full") for scene in found.train]
+        learnt += [(scene.id, self._held_out_reference) for scene in found.held_out]
         data = {
             "start": None if s.start is None else stamp(s.start),
-            "scenes": [[self._infos[x.id].stamp, labels[x.id, "full"].key] for x in (*found.train, *found.held_out)],
+            "scenes": [[self._infos[key[0]].stamp, labels[key].key] for key in learnt],
         }
 
         def work(_: bool) -> dict[str, Any]:
@@ -136,12 +173,21 @@ class Learning:
 
         step = self._ledger.do(
             "train",
-            inputs={"config": decisive(config), "pixel_budget": s.pixel_budget, "data": data},
+            inputs={"config": decisive(config), "data": data},
             products=[s.trained],
             work=work,
             title=f"train  {s.network} on {len(found.train)} scenes",
         )
         self._summary["training"] = step.result
+
+    def _earlier_budget(self) -> int | None:
+        """Pixels per step of the training that is done or begun in this folder."""
+        done = self._ledger.inputs("train")
+        path = self._s.out / "training" / CHECKPOINT
+        if done is None and path.exists():
+            done = {"config": load_checkpoint(path).config}
+        found = None if done is None else done["config"]["training"].get("pixel_budget")
+        return None if found is None else int(found)
 
     def _refuse_other_data(self, data: dict[str, Any]) -> None:
         """Refuses to go on from a checkpoint of other pixels or labels; the configuration only names their files."""
@@ -166,7 +212,7 @@ class Learning:
     def _calibrate(self, found: Found, labels: Labels) -> None:
         """Measures every context on the held-out scenes."""
         s = self._s
-        pairs = [(scene.image, s.label_path(scene, "full")) for scene in found.held_out]
+        pairs = [(scene.image, s.label_path(scene, self._held_out_reference)) for scene in found.held_out]
 
         def work(_: bool) -> dict[str, Any]:
             made = geoseg.calibrate(
@@ -178,7 +224,9 @@ class Learning:
             "calibrate",
             inputs={
                 "model": geoseg.open_bundle(s.trained).digest,
-                "scenes": [[self._infos[x.id].stamp, labels[x.id, "full"].key] for x in found.held_out],
+                "scenes": [
+                    [self._infos[x.id].stamp, labels[x.id, self._held_out_reference].key] for x in found.held_out
+                ],
             },
             products=[s.calibrated],
             work=work,

@@ -45,6 +45,10 @@ class Ledger:
         for record in self._folder.glob("*.json"):
             record.unlink()
 
+    def inputs(self, name: str) -> Json:
+        """What a step that is done was done with; None if it is not."""
+        return (read_json(self._folder / f"{name}.json") or {}).get("inputs")
+
     def do(
         self, name: str, *, inputs: Json, products: Sequence[Path] = (), work: Callable[[bool], Json], title: str
     ) -> Step:

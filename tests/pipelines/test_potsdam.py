@@ -240,6 +240,81 @@ def test_another_label_of_a_training_scene_is_not_passed_off_as_learnt(
     assert "labels or start weights are not those" in capsys.readouterr().err
 
 
+def test_a_budget_that_is_not_given_is_the_trainings_and_another_one_is_not_passed_over(
+    done: Done, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where the training is begun only: then its checkpoint knows."""
+    folder, out, _ = done
+    at = SMALL.index("--pixel-budget")
+    none_given = [*SMALL[:at], *SMALL[at + 2 :]]
+    arguments = [folder, "--out", out, "-q", "--until", "train"]
+    train = geoseg.train
+    monkeypatch.delattr(geoseg, "train")
+    assert run(*arguments, *none_given) == 0
+    monkeypatch.setattr(geoseg, "train", train)
+    assert run(*arguments, *none_given, "--pixel-budget", "16384") == 1
+    assert "training.pixel_budget is 16384" in capsys.readouterr().err
+    record = out / "records" / "train.json"
+    kept = record.read_bytes()
+    record.unlink()
+    asked: list[str] = []
+    monkeypatch.setattr(geoseg, "train", lambda toml, **_: asked.append(toml.read_text()) or sys.exit(3))
+    with pytest.raises(SystemExit):
+        run(*arguments, *none_given)
+    record.write_bytes(kept)
+    assert "pixel_budget = 12288" in asked[0]
+
+
+def without_cars_to_learn(folder: Path) -> dict[str, Any]:
+    """A Potsdam folder whose training labels lack cars (an id between the others'); held-out and test do not."""
+    truths = miniature.potsdam(folder)
+    for name in ("2_11", "4_12"):
+        label = folder / "5_Labels_all" / f"top_potsdam_{name}_label.tif"
+        without = np.where(truths[name] == 4, np.uint8(6), truths[name])
+        miniature.write(label, miniature.paint(without), gsd=0.05, crs="EPSG:32633")
+    return truths
+
+
+def test_held_out_labels_keep_only_the_classes_that_are_learnt(run: Run, tmp_path: Path) -> None:
+    truths = without_cars_to_learn(tmp_path / "Potsdam")
+    out = tmp_path / "out"
+    assert run(tmp_path / "Potsdam", "--out", out, *SMALL, "-q", "--until", "labels") == 0
+    assert "no pixel of car in the 2 training scenes: not in the model's legend" in " ".join(summary(out)["notes"])
+    assert (truths["2_10"] == 4).any()
+    expected = np.where(truths["2_10"] == 4, np.uint8(255), truths["2_10"])
+    np.testing.assert_array_equal(colors_of(out / "labels" / "potsdam_2_10_learnt.tif")[0], expected)
+    np.testing.assert_array_equal(colors_of(out / "labels" / "potsdam_2_10_full.tif")[0], truths["2_10"])
+
+
+def test_a_held_out_scene_of_nothing_that_is_learnt_is_refused_with_the_way_out(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truths = without_cars_to_learn(tmp_path / "Potsdam")
+    label = tmp_path / "Potsdam" / "5_Labels_all" / "top_potsdam_2_10_label.tif"
+    miniature.write(label, miniature.paint(np.full_like(truths["2_10"], 4)), gsd=0.05, crs="EPSG:32633")
+    assert run(tmp_path / "Potsdam", "--out", tmp_path / "out", *SMALL, "-q") == 1
+    assert "held-out scene 2_10 has no pixel of impervious" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_a_class_that_no_training_scene_has_is_in_no_map_and_the_other_ids_stay(run: Run, tmp_path: Path) -> None:
+    folder, out = tmp_path / "Potsdam", tmp_path / "out"
+    truths = without_cars_to_learn(folder)
+    assert run(folder, "--out", out, *SMALL) == 0
+    assert geoseg.open_bundle(out / "model" / "model.safetensors").card.legend.ids == (0, 1, 2, 3, 5)
+    painted = colors_of(out / "submission" / "top_potsdam_3_13_class.tif")
+    predicted = (painted[:, None] == miniature.COLORS.T[:, :, None, None]).all(0).argmax(0)
+    assert 4 not in predicted
+    found = summary(out)["scores"]["full"]["scenes"]["3_13"]
+    check(found, truths["3_13"].ravel(), predicted.ravel())
+    assert found["classes"][4]["truth_pixels"] == (truths["3_13"] == 4).sum() > 0
+    assert 5 in predicted, "channel 4, painted as clutter"
+    before = state(out)
+    assert run(folder, "--out", out, *SMALL) == 0
+    assert state(out) == before
+
+
+@pytest.mark.slow
 def test_vaihingen_is_told_by_its_pixels_from_labels_of_the_same_name(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -299,8 +374,10 @@ def damaged(folder: Path) -> None:
         (None, ["--held-out", "2_10,2_11,4_12"], 1, "all 3 training scenes are held out"),
         (None, ["--sizes", "50,64"], 1, "50"),
         (None, ["--device", "tpu"], 1, "unknown device 'tpu'"),
-        (None, ["--sizes", "big"], 2, "not a list of whole numbers"),
+        (None, ["--sizes", "big"], 2, "not a list of sizes"),
+        (None, ["--sizes", "auto"], 2, "not a list of sizes"),
         (None, ["--contexts", "none"], 2, "neither a number"),
+        (None, ["--contexts", "0"], 2, "neither a number"),
         (None, ["--argument", "depth"], 2, "NAME=VALUE"),
     ],
 )
