@@ -86,8 +86,8 @@ def _refuse_idle(contexts: ContextsConfig) -> None:
         idle = [key for key, value in (("range", contexts.range), ("step", contexts.step)) if value is not None]
         if idle:
             raise ConfigError(
-                f"training.contexts: distribution {name!r} draws from sizes alone and would ignore {' and '.join(idle)}:"
-                " leave it out, or use 'uniform' or 'multinomial'"
+                f"training.contexts: distribution {name!r} draws from sizes alone and would ignore"
+                f" {' and '.join(idle)}: leave it out, or use 'uniform' or 'multinomial'"
             )
     if name == "uniform" and contexts.sizes and contexts.range is not None:
         raise ConfigError(

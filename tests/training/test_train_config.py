@@ -135,7 +135,7 @@ IDLE = [
     ({"distribution": "single", "sizes": [64], "range": [64, 128]}, r"'single' .*ignore range: leave it out"),
     ({"distribution": "single", "sizes": [64], "step": 32}, r"'single' .*ignore step"),
     ({"distribution": "uniform-fixed", "sizes": [64, 128], "step": 32}, r"'uniform-fixed' .*ignore step"),
-    ({"distribution": "uniform-fixed", "sizes": [64], "range": [64, 128], "step": 32}, r"ignore range and step"),
+    ({"distribution": "uniform-fixed", "sizes": [64], "range": [64, 128], "step": 32}, r"'uniform-fixed' .*ignore range and step"),
 ]
 
 
