@@ -156,7 +156,7 @@ class _Run:
             augment=self._config.augment,
             balance=settings.balance,
             seed=settings.seed,
-            border=border_map(settings.losses),
+            border=border_map(settings.losses, legend=self._config.legend),
         )
         if self._share(self._module.done) < 1:
             fit(self._module, sampler, config=settings, books=self._books)

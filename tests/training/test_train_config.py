@@ -74,6 +74,13 @@ WRONG = [
     ("training.losses.lovasz", -1, r"training\.losses\.lovasz must not be negative"),
     ("training.losses.border_sigma", 0, r"training\.losses\.border_sigma must be positive"),
     ("training.losses", {"cross_entropy": 0, "border_w0": 10}, r"border_w0 weighs the cross-entropy, which is 0"),
+    ("training.losses", {"border_background": ["land"]}, r"border_background is of border_w0's map, which is off"),
+    (
+        "training.losses",
+        {"border_w0": 10, "border_background": ["sea"]},
+        r"losses\.border_background names 'sea', which is no class: the legend has land, water",
+    ),
+    ("training.losses", {"border_w0": 10, "border_background": ["water", "land"]}, r"names every class"),
     ("augment.elastic", 2, r"augment\.elastic must be a share"),
     ("augment.elastic_sigma", 0, r"augment\.elastic_sigma must be positive"),
     ("training.time_limit_minutes", 0, r"time_limit_minutes must be positive"),
@@ -135,7 +142,10 @@ IDLE = [
     ({"distribution": "single", "sizes": [64], "range": [64, 128]}, r"'single' .*ignore range: leave it out"),
     ({"distribution": "single", "sizes": [64], "step": 32}, r"'single' .*ignore step"),
     ({"distribution": "uniform-fixed", "sizes": [64, 128], "step": 32}, r"'uniform-fixed' .*ignore step"),
-    ({"distribution": "uniform-fixed", "sizes": [64], "range": [64, 128], "step": 32}, r"'uniform-fixed' .*ignore range and step"),
+    (
+        {"distribution": "uniform-fixed", "sizes": [64], "range": [64, 128], "step": 32},
+        r"'uniform-fixed' .*ignore range and step",
+    ),
 ]
 
 
