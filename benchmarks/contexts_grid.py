@@ -193,7 +193,9 @@ PRESETS = {
 def training_toml(cell: Cell, preset: Preset, dataset: Dataset, *, folder: Path) -> str:
     """The configuration of a cell's training; paths in it start at ``folder``."""
     sizes = preset.listed if cell.size is None else (cell.size,)
-    contexts: dict[str, Any] = {"distribution": cell.distribution, "sizes": list(sizes)}
+    contexts: dict[str, Any] = {"distribution": cell.distribution}
+    if cell.distribution != "uniform":
+        contexts["sizes"] = list(sizes)
     if cell.distribution in ("uniform", "multinomial"):
         contexts |= {"range": [min(sizes), max(sizes)], "step": preset.step}
     model: dict[str, Any] = {

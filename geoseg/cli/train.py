@@ -30,9 +30,10 @@ def train(config: str, *, restart: bool, quiet: bool, debug: bool, as_json: bool
     def begin(done: int, steps: int) -> None:
         say(f"continuing after step {done} of {steps}" if done else f"training, {steps} steps", quiet=quiet)
 
-    made = run(config, restart=restart, progress=show, on_start=begin)
-    for note in made.notes:
+    def remark(note: str) -> None:
         say(f"note  {note}", quiet=quiet)
+
+    made = run(config, restart=restart, progress=show, on_start=begin, on_note=remark)
     say(f"wrote  {made.bundle.path}", quiet=quiet)
     if as_json:
         print_json(

@@ -45,6 +45,12 @@ class SizeRule:
         above = max(least, -(-size // self.multiple) * self.multiple)
         return (below,) if below == above else (below, above)
 
+    def at_least(self, side: int) -> int:
+        """The smallest side taken that is no smaller than ``side``, pixels; the largest taken if there is none."""
+        if self.only:
+            return min((s for s in self.only if s >= side), default=max(self.only))
+        return self.near(side)[-1]
+
     def describe(self) -> str:
         """The rule in words."""
         if self.only:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from geoseg.errors import ConfigError, OutputError
-from geoseg.training.settings import AugmentConfig, FitConfig
+from geoseg.training.settings import AugmentConfig, ContextsConfig, FitConfig, ModelConfig, SceneConfig
 
 FORMAT = 2
 NAME = "checkpoint.pt"
@@ -129,15 +129,27 @@ def refuse_other_config(found: Mapping[str, Any], wanted: Mapping[str, Any], *, 
     Raises:
         ConfigError: naming the first entry that differs, with both values.
     """
-    usual = {"training": asdict(FitConfig(steps=0)), "augment": asdict(AugmentConfig())}
-    defaults = _flat(json.loads(json.dumps(usual)))  # tuples as the lists they are in a checkpoint
-    before, now = defaults | _flat(found), defaults | _flat(wanted)
+    before, now = _complete(found), _complete(wanted)
     for key in sorted(before.keys() | now.keys()):
         if key not in _FREE and before.get(key) != now.get(key):
             raise ConfigError(
                 f"{key} is {now.get(key)!r:.80}, but {path} was begun with {before.get(key)!r:.80};"
                 " change it back, choose another output.work, or start over with --restart"
             )
+
+
+def _complete(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration's entries under dotted names, with today's defaults for those it lacks."""
+    training = asdict(FitConfig(steps=0))
+    if config.get("training", {}).get("contexts") is not None:
+        training["contexts"] = asdict(ContextsConfig())
+    usual = {
+        "model": asdict(ModelConfig(name="")),
+        "scenes": [asdict(SceneConfig(image="", labels="")) for _ in config.get("scenes", ())],
+        "training": training,
+        "augment": asdict(AugmentConfig()),
+    }
+    return _flat(json.loads(json.dumps(usual))) | _flat(config)  # tuples as the lists they are in a checkpoint
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

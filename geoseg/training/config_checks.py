@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from geoseg.errors import ConfigError
 from geoseg.training.settings import LossConfig, TrainConfig
 
@@ -60,7 +62,7 @@ def _check_training(config: TrainConfig) -> None:
         demand(0 <= getattr(t, key) < 1, f"training.{key}", "must be at least 0 and below 1")
     demand(0 <= t.balance <= 1, "training.balance", "must be between 0 and 1")
     demand(t.time_limit_minutes is None or t.time_limit_minutes > 0, "training.time_limit_minutes", "must be positive")
-    _check_losses(t.losses)
+    _check_losses(t.losses, names=config.legend.names)
     demand(t.precision in PRECISIONS, "training.precision", f"must be one of {', '.join(PRECISIONS)}")
     demand(t.accelerator in ACCELERATORS, "training.accelerator", f"must be one of {', '.join(ACCELERATORS)}")
     count = len(config.legend)
@@ -68,7 +70,7 @@ def _check_training(config: TrainConfig) -> None:
     demand(all(w >= 0 for w in t.class_weights), "training.class_weights", "must not be negative")
 
 
-def _check_losses(losses: LossConfig) -> None:
+def _check_losses(losses: LossConfig, *, names: Sequence[str]) -> None:
     where = "training.losses"
     for key in (*_TERMS, "focal_gamma", "border_w0", "adversarial"):
         demand(getattr(losses, key) >= 0, f"{where}.{key}", "must not be negative")
@@ -81,6 +83,11 @@ def _check_losses(losses: LossConfig) -> None:
         f"{where}.border_w0",
         "weighs the cross-entropy, which is 0: raise cross_entropy or leave it out",
     )
+    background, key = losses.border_background, f"{where}.border_background"
+    demand(not background or losses.border_w0 > 0, key, "is of border_w0's map, which is off: raise border_w0")
+    unknown = next((name for name in background if name not in names), None)
+    demand(unknown is None, key, f"names {unknown!r}, which is no class: the legend has {', '.join(names)}")
+    demand(not set(names) <= set(background), key, "names every class: leave out those that are objects")
 
 
 def _check_augment(config: TrainConfig) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from geoseg.contexts.candidates import SizeRule
 from geoseg.contexts.distributions import Distribution, make_distribution
 from geoseg.contexts.scores import ScoreTable
 from geoseg.errors import ConfigError, PlanError
-from geoseg.training.settings import FitConfig, TrainConfig
+from geoseg.training.settings import ContextsConfig, FitConfig, TrainConfig
 
 
 def check_sizes(config: TrainConfig, *, rule: SizeRule) -> tuple[TrainConfig, Distribution]:
@@ -51,9 +52,16 @@ def new_scores(config: FitConfig) -> ScoreTable:
 
 
 def _distribution(config: FitConfig, *, rule: SizeRule) -> Distribution:
-    contexts = config.contexts
+    contexts, budget = config.contexts, pixel_budget(config)
     if contexts is None:
-        return Distribution(sizes=(config.patch_size,), weights=(1,))
+        side = config.patch_size
+        if side * side > budget:
+            raise ConfigError(
+                f"training.pixel_budget = {budget:,} is less than one patch of training.patch_size = {side} px,"
+                f" {side * side:,} pixels: raise it, or lower training.patch_size to at most {math.isqrt(budget)} px"
+            )
+        return Distribution(sizes=(side,), weights=(1,))
+    _refuse_idle(contexts)
     try:
         found = make_distribution(
             contexts.distribution, sizes=contexts.sizes, span=contexts.range, step=contexts.step, rule=rule
@@ -62,10 +70,27 @@ def _distribution(config: FitConfig, *, rule: SizeRule) -> Distribution:
         raise ConfigError(f"training.contexts: {error}") from error
     if not 0 < contexts.decay < 1:
         raise ConfigError(f"training.contexts.decay = {contexts.decay} must be above 0 and below 1")
-    most, budget = found.sizes[-1], pixel_budget(config)
+    most = found.sizes[-1]
     if most * most > budget:
         raise ConfigError(
             f"training.contexts draws patches of {most} px, {most * most:,} pixels, above the budget of {budget:,} a"
-            f" step: raise training.pixel_budget or leave out sizes above {int(budget**0.5)} px"
+            f" step: raise training.pixel_budget or leave out sizes above {math.isqrt(budget)} px"
         )
     return found
+
+
+def _refuse_idle(contexts: ContextsConfig) -> None:
+    """Refuses entries that the distribution would not look at: somebody meant them."""
+    name = contexts.distribution
+    if name in ("single", "uniform-fixed"):
+        idle = [key for key, value in (("range", contexts.range), ("step", contexts.step)) if value is not None]
+        if idle:
+            raise ConfigError(
+                f"training.contexts: distribution {name!r} draws from sizes alone and would ignore"
+                f" {' and '.join(idle)}: leave it out, or use 'uniform' or 'multinomial'"
+            )
+    if name == "uniform" and contexts.sizes and contexts.range is not None:
+        raise ConfigError(
+            "training.contexts: distribution 'uniform' draws from the range alike and would ignore sizes: leave one of"
+            " the two out, or use 'multinomial', where the listed sizes are twice as likely"
+        )

@@ -105,7 +105,10 @@ class SegmentationModule(lightning.LightningModule):
         logits = self.network(pixels.to(memory_format=torch.channels_last))
         loss: torch.Tensor = self.loss(logits, labels, border)
         by_loss = self.scores.criterion == "loss"  # without the adversary's, which drifts as it learns
-        self._earned = loss.detach() if by_loss else class_normalised_accuracy(logits.detach(), labels)
+        if by_loss:  # without a labelled pixel it is 0, the best there is, and earned by nothing
+            self._earned = torch.where((labels != IGNORE).any(), loss.detach(), torch.nan)
+        else:
+            self._earned = class_normalised_accuracy(logits.detach(), labels)
         if self.adversary is not None:
             loss = loss + self.adversary(pixels, logits, labels)
         self.last_loss = loss.detach()

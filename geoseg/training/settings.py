@@ -78,9 +78,13 @@ class LossConfig:
     """Weight of the Lovász-softmax loss."""
     border_w0: float = 0.0
     """Extra weight of pixels between two objects in the cross-entropy, which is then balanced by class too: U-Net's map
-    (there 10); 0: no map. See :mod:`geoseg.training.border_weights`."""
+    (there 10); 0: no map. Where every class is objects that is every edge between classes, however wide the gap behind
+    it; see :mod:`geoseg.training.border_weights`."""
     border_sigma: float = 5.0
     """How far from the border that weight reaches, pixels."""
+    border_background: tuple[str, ...] = ()
+    """Names of the classes that are no objects but the ground between them, as in the published map, which weighs
+    narrow gaps; empty: every class is objects."""
     adversarial: float = 0.0
     """Weight of the adversarial term; see :mod:`geoseg.training.adversary`."""
     adversary_rate: float = 1e-4

@@ -75,7 +75,9 @@ def validate(
                 continue
             pixels = (stored.astype(np.float32) - mean) / std
             pixels[:, ~valid] = 0.0
-            pads = [(0, 0)] + [(0, rule.near(side)[-1] - side) for side in part.shape]
+            # Networks of fixed size take squares only.
+            wanted = [max(part.shape)] * 2 if rule.only else part.shape
+            pads = [(0, 0)] + [(0, rule.at_least(w) - side) for w, side in zip(wanted, part.shape, strict=True)]
             batch = torch.from_numpy(np.pad(pixels, pads, mode="reflect"))[None].to(device)
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
                 logits = network(batch.to(memory_format=torch.channels_last))

@@ -30,6 +30,7 @@ from geoseg.training.config import load_config, to_json
 from geoseg.training.draws import check_sizes, pixel_budget
 from geoseg.training.fit import fit
 from geoseg.training.lightning_module import SegmentationModule
+from geoseg.training.rehearsal import refuse_lone_patches
 from geoseg.training.sampling import PatchSampler
 from geoseg.training.scenes import LabelledScene, check_classes, measure_normalisation, scan_labels
 from geoseg.training.schedule import learning_rate, share_done
@@ -61,6 +62,7 @@ def train(
     restart: bool = False,
     progress: Progress | None = None,
     on_start: Callable[[int, int], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> TrainResult:
     """Trains a network as a TOML file says and writes a bundle; goes on from the last checkpoint if there is one.
 
@@ -69,6 +71,7 @@ def train(
         restart: start over even if there is a checkpoint.
         progress: called every ``training.log_every`` steps.
         on_start: called once, with the steps done by earlier attempts and the steps there are to be.
+        on_note: called with each of the result's notes as soon as it is known, which is before the first step.
 
     Raises:
         ConfigError: if the configuration, or a checkpoint beside it, cannot be used.
@@ -89,12 +92,28 @@ def train(
     rule = size_rule(network)
     config, contexts = check_sizes(config, rule=rule)
     found = _find_checkpoint(config, restart=restart)
-    notes = [start_from(network, Path(config.model.start))] if config.model.start and found is None else []
+    refuse_lone_patches(network, contexts=contexts, bands=len(config.model.bands), budget=pixel_budget(config.training))
+    notes = _Notes(on_note)
+    if config.model.start and found is None:
+        notes.add(start_from(network, Path(config.model.start)))
     if on_start is not None:
         on_start(0 if found is None else found.step, config.training.steps)
     with raster_environment(cache_mb=128):
-        run = _Run(config, network=network, rule=rule, contexts=contexts, found=found, progress=progress)
-        return run.finish(notes)
+        run = _Run(config, network=network, rule=rule, contexts=contexts, found=found, notes=notes, progress=progress)
+        return run.finish()
+
+
+class _Notes:
+    """What somebody who looks at the run should know, told as it is found."""
+
+    def __init__(self, tell: Callable[[str], None] | None) -> None:
+        self.found: list[str] = []
+        self._tell = tell
+
+    def add(self, note: str) -> None:
+        self.found.append(note)
+        if self._tell is not None:
+            self._tell(note)
 
 
 class _Run:
@@ -108,12 +127,13 @@ class _Run:
         rule: SizeRule,
         contexts: Distribution,
         found: Checkpoint | None,
+        notes: _Notes,
         progress: Progress | None,
     ) -> None:
         self._config = config
         self._rule = rule
         self._contexts = contexts
-        self._notes: list[str] = []
+        self._notes = notes
         self._dtypes: dict[str, str] = {}
         self._learn = [self._open(scene) for scene in config.of_split("train")]
         check_classes(self._learn, config.legend)
@@ -145,7 +165,7 @@ class _Run:
             progress=progress,
         )
 
-    def finish(self, notes: list[str]) -> TrainResult:
+    def finish(self) -> TrainResult:
         """Makes the steps that are missing and writes the bundle."""
         settings = self._config.training
         sampler = PatchSampler(
@@ -156,7 +176,7 @@ class _Run:
             augment=self._config.augment,
             balance=settings.balance,
             seed=settings.seed,
-            border=border_map(settings.losses),
+            border=border_map(settings.losses, legend=self._config.legend),
         )
         if self._share(self._module.done) < 1:
             fit(self._module, sampler, config=settings, books=self._books)
@@ -175,7 +195,7 @@ class _Run:
         card = describe(self._config, self._module.average, run)
         bundle = save_bundle(self._config.bundle, weights=self._module.average.state_dict(), card=card)
         return TrainResult(
-            bundle=bundle, steps=self._module.done, seconds=seconds, scores=scores, notes=(*notes, *self._notes)
+            bundle=bundle, steps=self._module.done, seconds=seconds, scores=scores, notes=tuple(self._notes.found)
         )
 
     def _open(self, scene: SceneConfig) -> LabelledScene:
@@ -186,7 +206,8 @@ class _Run:
         )
         labels = inspect_labels(scene.labels, legend=self._config.legend, onto=info.geobox, native=info.native)
         self._dtypes[scene.name] = info.dtype
-        self._notes += [f"{scene.name}: {note}" for note in (*info.notes, *labels.notes)]
+        for note in (*info.notes, *labels.notes):
+            self._notes.add(f"{scene.name}: {note}")
         channels, counts = scan_labels(
             partial(read_labels, labels.recipe),
             shape=info.geobox.shape,

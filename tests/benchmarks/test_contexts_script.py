@@ -17,7 +17,9 @@ import numpy as np
 import pytest
 import rasterio
 
+from geoseg.contexts.candidates import SizeRule
 from geoseg.training.config import parse_config
+from geoseg.training.draws import check_sizes
 from tests.scenes import random_pixels, write_scene
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -57,8 +59,10 @@ def test_every_cell_is_a_training_that_geoseg_takes(script: Any, tmp_path: Path,
         contexts = config.training.contexts
         assert contexts is not None
         assert (config.training.steps, config.training.pixel_budget) == (preset.steps, preset.pixel_budget)
-        assert contexts.sizes == (preset.listed if cell.size is None else (cell.size,))
-        assert max(contexts.sizes) ** 2 <= preset.pixel_budget
+        wanted = preset.listed if cell.size is None else (cell.size,)
+        assert contexts.sizes == (() if cell.distribution == "uniform" else wanted)
+        _, drawn = check_sizes(config, rule=SizeRule())  # within the budget, and no entry would be ignored
+        assert (drawn.sizes[0], drawn.sizes[-1]) == (min(wanted), max(wanted))
         used = {Path(scene.image) for scene in config.scenes}
         held = {pair.image.resolve() for pair in (*found.calibration, *found.test)}
         assert used

@@ -50,6 +50,14 @@ def test_networks_of_fixed_size_name_them() -> None:
         candidate_sizes([256], rule=rule)
 
 
+@given(
+    st.integers(1, 900), st.one_of(RULES, st.builds(SizeRule, only=st.tuples(st.integers(1, 500), st.integers(1, 500))))
+)
+def test_at_least_is_the_smallest_that_is_no_smaller(side: int, rule: SizeRule) -> None:
+    taken = [s for s in range(1, 1500) if rule.refusal(s) is None]
+    assert rule.at_least(side) == min((s for s in taken if s >= side), default=taken[-1])
+
+
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=4), st.integers(0, 300))
 def test_a_ladder_reaches_from_the_smallest_to_twice_the_largest(sizes: list[int], above: int) -> None:
     rule = SizeRule(multiple=32)

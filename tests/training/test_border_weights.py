@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from geoseg.legend import IGNORE
+from geoseg.legend import IGNORE, Legend
 from geoseg.training.border_weights import border_distances, border_map, border_weights
 from geoseg.training.settings import LossConfig
 
@@ -42,11 +42,13 @@ def components(labels: Array) -> list[set[tuple[int, int]]]:
     return found
 
 
-def by_brute_force(labels: Array) -> tuple[Array, Array]:
+def by_brute_force(labels: Array, background: tuple[int, ...] = ()) -> tuple[Array, Array]:
     """For every labelled pixel the distance to every object's border, the least two of them."""
     height, width = labels.shape
     borders = []
     for whole in components(labels):
+        if labels[next(iter(whole))] in background:
+            continue
         rim = [
             (r, c)
             for r, c in whole
@@ -57,7 +59,7 @@ def by_brute_force(labels: Array) -> tuple[Array, Array]:
     first, second = np.full(labels.shape, np.inf), np.full(labels.shape, np.inf)
     for r, c in zip(*np.nonzero(labels != IGNORE), strict=True):
         reach = [min((np.hypot(r - y, c - x) for y, x in rim), default=np.inf) for rim in borders]
-        first[r, c], second[r, c] = sorted([*reach, np.inf])[:2]
+        first[r, c], second[r, c] = sorted([*reach, np.inf, np.inf])[:2]
     return first, second
 
 
@@ -65,6 +67,24 @@ def by_brute_force(labels: Array) -> tuple[Array, Array]:
 def test_distances_agree_with_brute_force(labels: Array) -> None:
     for mine, theirs in zip(border_distances(labels), by_brute_force(labels), strict=True):
         np.testing.assert_allclose(mine, theirs)
+
+
+@given(st.one_of(small, blocky), st.sampled_from([(0,), (1,), (0, 1), (0, 1, 2, 4), (7,)]))
+def test_distances_on_a_background_agree_with_brute_force(labels: Array, background: tuple[int, ...]) -> None:
+    expected = by_brute_force(labels, background)
+    for mine, theirs in zip(border_distances(labels, background=background), expected, strict=True):
+        np.testing.assert_allclose(mine, theirs)
+
+
+def test_on_a_background_a_narrow_gap_weighs_more_than_a_wide_one() -> None:
+    labels = np.zeros((9, 39), np.uint8)
+    for first, stop in ((0, 4), (7, 20), (35, 39)):  # houses, 3 and 15 px of road between them
+        labels[:, first:stop] = 1
+    flat = border_weights(labels, w0=10, sigma=5)[4]
+    paper = border_weights(labels, w0=10, sigma=5, background=(0,))[4]
+    narrow, wide = 4, 20  # road pixels that touch a house
+    assert flat[narrow] == flat[wide] == flat[34]
+    np.testing.assert_allclose(paper[[narrow, wide]], 10 * np.exp(-(np.array([1 + 3, 1 + 15]) ** 2) / 50), rtol=1e-6)
 
 
 @given(st.one_of(small, blocky), st.floats(0.1, 20), st.floats(0.5, 9))
@@ -94,10 +114,21 @@ def test_one_object_has_no_border_to_another() -> None:
 
 
 def test_the_map_is_off_by_default() -> None:
-    assert border_map(LossConfig()) is None
+    legend = Legend.numbered(2)
+    assert border_map(LossConfig(), legend=legend) is None
     labels = np.repeat(np.array([[0, 1]], np.uint8), 4, axis=1)
-    weigh = border_map(LossConfig(border_w0=10, border_sigma=2))
+    weigh = border_map(LossConfig(border_w0=10, border_sigma=2), legend=legend)
     assert weigh is not None
     np.testing.assert_array_equal(weigh(labels), border_weights(labels, w0=10, sigma=2))
     expected = 10 * np.exp(-(np.array([7, 5, 3, 1, 1, 3, 5, 7]) ** 2) / 8)
     np.testing.assert_allclose(weigh(labels)[0], expected, rtol=1e-6)
+
+
+def test_background_classes_are_named() -> None:
+    legend = Legend.numbered(3)
+    config = LossConfig(border_w0=10, border_sigma=2, border_background=(legend.names[1],))
+    weigh = border_map(config, legend=legend)
+    assert weigh is not None
+    labels = np.repeat(np.array([[0, 1, 2]], np.uint8), 4, axis=1)
+    np.testing.assert_array_equal(weigh(labels), border_weights(labels, w0=10, sigma=2, background=(1,)))
+    assert weigh(labels)[0, 5] != border_weights(labels, w0=10, sigma=2)[0, 5]

@@ -110,3 +110,31 @@ def test_entries_that_came_later_had_their_defaults(tmp_path: Path) -> None:
     losses = {"dice": 1.0, "lovasz": 0.5}
     with pytest.raises(ConfigError, match=r"training\.losses\.lovasz is 0\.5, but .* was begun with 0\.0"):
         refuse_other_config(CONFIG, {**CONFIG, "training": {**CONFIG["training"], "losses": losses}}, path=tmp_path)
+
+
+def test_entries_that_came_later_had_their_defaults_in_every_section(tmp_path: Path) -> None:
+    older: dict[str, Any] = {
+        "model": {"name": "a", "architecture": "Unet"},
+        "scenes": [{"image": "a", "labels": "b"}, {"image": "c", "labels": "d"}],
+        "training": {"steps": 10, "contexts": {"sizes": [64, 96]}},
+    }
+    newer: dict[str, Any] = {
+        "model": {"start": "", "mean": [], **older["model"]},
+        "scenes": [{"nodata": None, "bidx": [], "split": "train", **scene} for scene in older["scenes"]],
+        "training": {"steps": 10, "contexts": {"sizes": [64, 96], "criterion": "accuracy", "step": None}},
+    }
+    refuse_other_config(older, newer, path=tmp_path)
+    refuse_other_config(newer, older, path=tmp_path)
+    changes: list[tuple[dict[str, Any], str]] = [
+        ({"model": {**newer["model"], "start": "x"}}, r"model\.start is 'x', but .* with ''"),
+        ({"scenes": [newer["scenes"][0], {**newer["scenes"][1], "nodata": 3.0}]}, r"scenes\[1\]\.nodata is 3\.0"),
+        ({"scenes": newer["scenes"][:1]}, r"scenes\[1\]\.\w+ is None"),
+        (
+            {"training": {"steps": 10, "contexts": {"sizes": [64, 96], "criterion": "loss"}}},
+            r"contexts\.criterion is 'loss'",
+        ),
+        ({"training": {"steps": 10}}, r"training\.contexts\.\w+ is None"),
+    ]
+    for change, message in changes:
+        with pytest.raises(ConfigError, match=message):
+            refuse_other_config(older, newer | change, path=tmp_path)

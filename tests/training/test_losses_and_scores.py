@@ -13,13 +13,15 @@ from sklearn.metrics import jaccard_score
 from torch.nn import functional
 
 from geoseg.contexts.candidates import SizeRule
+from geoseg.contexts.scores import Criterion
 from geoseg.geometry.windows import Window
 from geoseg.legend import IGNORE, Legend
 from geoseg.models.card import Normalisation
+from geoseg.training.lightning_module import SegmentationModule
 from geoseg.training.losses import SegmentationLoss
 from geoseg.training.scenes import LabelledScene
 from geoseg.training.schedule import learning_rate, share_done
-from geoseg.training.settings import FitConfig, LossConfig
+from geoseg.training.settings import ContextsConfig, FitConfig, LossConfig
 from geoseg.training.validation import scores_of, validate
 
 
@@ -100,6 +102,51 @@ def test_scores_agree_with_scikit_learn() -> None:
     assert scores.miou == pytest.approx(expected.mean())
     assert scores.overall_accuracy == pytest.approx((truth == guess).mean())
     assert scores.pixels == 5000
+
+
+class FixedSides(torch.nn.Module):
+    """Class 1 where the pixel is positive; takes only squares of 224 or 448 px."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        assert pixels.shape[-2:] in ((224, 224), (448, 448))
+        return torch.cat([-pixels, pixels], dim=1)
+
+
+def test_validation_pads_the_rest_to_a_size_that_holds_it() -> None:
+    stored = np.random.default_rng(9).normal(0, 1, (1, 300, 648)).astype(np.float32)
+    labels = (stored[0] > 0).astype(np.uint8)
+
+    def read(window: Window) -> tuple[Any, Any]:
+        part = window.within(Window.whole(labels.shape))
+        return stored[:, *part], np.ones(labels.shape, np.bool_)[part]
+
+    scene = LabelledScene(name="s", read=read, labels=labels, counts=np.ones((1, 1, 2), np.int64))
+    found = validate(
+        FixedSides(),
+        [scene],
+        normalisation=Normalisation(mean=(0.0,), std=(1.0,)),
+        legend=Legend.numbered(2),
+        window=448,
+        rule=SizeRule(only=(224, 448)),
+    )["s"]
+    assert (found.pixels, found.overall_accuracy) == (labels.size, 1.0)
+
+
+@pytest.mark.parametrize("criterion", ["accuracy", "loss"])
+def test_a_batch_without_labels_earns_nothing(criterion: Criterion) -> None:
+    config = FitConfig(steps=1, contexts=ContextsConfig(sizes=(8,), criterion=criterion))
+    module = SegmentationModule(torch.nn.Conv2d(1, 4, 1), config=config, rate=lambda step: 0.1)
+    _, labels = batch()
+    for truth in (torch.full_like(labels, IGNORE), labels):
+        module.training_step((torch.ones(2, 1, 8, 8), truth, None), 0)
+        module.count_step()
+    score = module.scores[8]
+    assert score.count == 1
+    assert score.total > 0
 
 
 class Threshold(torch.nn.Module):

@@ -74,6 +74,13 @@ WRONG = [
     ("training.losses.lovasz", -1, r"training\.losses\.lovasz must not be negative"),
     ("training.losses.border_sigma", 0, r"training\.losses\.border_sigma must be positive"),
     ("training.losses", {"cross_entropy": 0, "border_w0": 10}, r"border_w0 weighs the cross-entropy, which is 0"),
+    ("training.losses", {"border_background": ["land"]}, r"border_background is of border_w0's map, which is off"),
+    (
+        "training.losses",
+        {"border_w0": 10, "border_background": ["sea"]},
+        r"losses\.border_background names 'sea', which is no class: the legend has land, water",
+    ),
+    ("training.losses", {"border_w0": 10, "border_background": ["water", "land"]}, r"names every class"),
     ("augment.elastic", 2, r"augment\.elastic must be a share"),
     ("augment.elastic_sigma", 0, r"augment\.elastic_sigma must be positive"),
     ("training.time_limit_minutes", 0, r"time_limit_minutes must be positive"),
@@ -127,6 +134,50 @@ def test_sizes_the_network_cannot_take_are_refused(good: dict[str, Any], tmp_pat
     with pytest.raises(ConfigError, match=r"training\.patch_size = 80 .*multiples of 32.*nearest are 64, 96"):
         check_sizes(parse_config(good, folder=tmp_path), rule=SizeRule(multiple=32))
     good["training"]["patch_size"] = 64
+    check_sizes(parse_config(good, folder=tmp_path), rule=SizeRule(multiple=32))
+
+
+IDLE = [
+    ({"distribution": "uniform", "sizes": [64, 128], "range": [64, 128]}, r"'uniform' .*ignore sizes: leave one"),
+    ({"distribution": "single", "sizes": [64], "range": [64, 128]}, r"'single' .*ignore range: leave it out"),
+    ({"distribution": "single", "sizes": [64], "step": 32}, r"'single' .*ignore step"),
+    ({"distribution": "uniform-fixed", "sizes": [64, 128], "step": 32}, r"'uniform-fixed' .*ignore step"),
+    (
+        {"distribution": "uniform-fixed", "sizes": [64], "range": [64, 128], "step": 32},
+        r"'uniform-fixed' .*ignore range and step",
+    ),
+]
+
+
+@pytest.mark.parametrize(("contexts", "message"), IDLE)
+def test_what_a_distribution_would_ignore_is_refused(
+    good: dict[str, Any], tmp_path: Path, contexts: dict[str, Any], message: str
+) -> None:
+    good["training"] |= {"pixel_budget": 128**2, "contexts": contexts}
+    with pytest.raises(ConfigError, match=rf"training\.contexts: distribution {message}") as caught:
+        check_sizes(parse_config(good, folder=tmp_path), rule=SizeRule(multiple=32))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "contexts",
+    [
+        {"distribution": "uniform", "sizes": [64, 128], "step": 32},
+        {"distribution": "uniform", "range": [64, 128], "step": 32},
+        {"distribution": "multinomial", "sizes": [96], "range": [64, 128], "step": 32},
+    ],
+)
+def test_what_a_distribution_uses_is_taken(good: dict[str, Any], tmp_path: Path, contexts: dict[str, Any]) -> None:
+    good["training"] |= {"pixel_budget": 128**2, "contexts": contexts}
+    _, drawn = check_sizes(parse_config(good, folder=tmp_path), rule=SizeRule(multiple=32))
+    assert drawn.sizes == (64, 96, 128)
+
+
+def test_a_budget_below_one_patch_is_refused(good: dict[str, Any], tmp_path: Path) -> None:
+    good["training"]["pixel_budget"] = 64**2 - 1
+    with pytest.raises(ConfigError, match=r"pixel_budget = 4,095 .*patch_size = 64 px, 4,096 pixels.* at most 63 px"):
+        check_sizes(parse_config(good, folder=tmp_path), rule=SizeRule(multiple=32))
+    good["training"]["pixel_budget"] = 64**2
     check_sizes(parse_config(good, folder=tmp_path), rule=SizeRule(multiple=32))
 
 

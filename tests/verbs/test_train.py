@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from click.testing import CliRunner
 from rasterio import Affine
 from safetensors.torch import load_file
 
+from geoseg.cli.train import train as command
 from geoseg.errors import ConfigError, GridError, LegendError, StoppedError
 from geoseg.models.bundle import open_bundle
 from geoseg.training.books import TrainProgress
@@ -143,6 +145,15 @@ def test_it_learns_and_says_so_in_the_card(folder: Path) -> None:
         assert (network((pixels - mean) / std).argmax(1) == 1).float().mean() > 0.9
     assert sorted(p.name for p in folder.iterdir() if p.is_dir()) == ["out", "work"]
     assert sorted(p.name for p in (folder / "work").iterdir()) == ["checkpoint.pt", "labels", "log.jsonl"]
+
+
+COARSE = Affine(2, 0, 300_000, 0, -2, 2_800_000)
+"""Of pixels twice as wide as the scenes'."""
+
+
+def write_coarse_labels(folder: Path) -> None:
+    rows = np.repeat([2, 9], [33, 32]).astype(np.uint8)
+    write(folder / "coarse.tif", rows.repeat(75).reshape(1, 65, 75), transform=COARSE)
 
 
 class Killed(BaseException):
@@ -360,3 +371,37 @@ def test_what_cannot_be_trained_on_is_refused(
         train(configure(folder, edits=edits))
     assert "\n" not in str(caught.value)
     assert not (folder / "out").exists()
+
+
+def test_what_is_to_be_known_is_told_before_the_first_step_and_once(folder: Path) -> None:
+    write_coarse_labels(folder)
+    told: list[str] = []
+    path = configure(folder, steps=2, edits={'labels = "a_labels.tif"': 'labels = "coarse.tif"'})
+    result = train(path, progress=lambda p: told.append(f"step {p.step}"), on_note=told.append)
+    assert told == [*result.notes, "step 1", "step 2"]
+    assert [("coarse.tif" in note, "by nearest neighbour" in note) for note in result.notes] == [(True, True)]
+
+
+def test_the_command_tells_notes_before_the_first_step_and_once(folder: Path) -> None:
+    write_coarse_labels(folder)
+    path = configure(folder, steps=2, edits={'labels = "a_labels.tif"': 'labels = "coarse.tif"'})
+    done = CliRunner().invoke(command, [str(path)])
+    assert done.exit_code == 0
+    words = [line.split()[0] for line in done.stderr.splitlines() if line.strip()]
+    assert words == ["training,", "note", "step", "step", "wrote"]
+
+
+def test_a_context_that_leaves_a_pooled_network_one_patch_is_refused_before_the_first_step(folder: Path) -> None:
+    edits = {
+        'architecture = "Unet"': 'architecture = "DeepLabV3Plus"',
+        "decoder_channels = [16, 8, 8]\n": "decoder_channels = 16\n",
+        "patch_size = 64": "patch_size = 64\npixel_budget = 8191",
+    }
+    told: list[str] = []
+    with pytest.raises(
+        ConfigError, match=r"one patch of 64 px.*pixel_budget to 8,192 or take patches of at most 63 px"
+    ):
+        train(configure(folder, edits=edits), progress=lambda p: told.append(str(p.step)))
+    assert not told
+    edits["patch_size = 64"] = "patch_size = 64\npixel_budget = 8192"
+    assert train(configure(folder, steps=1, edits=edits)).steps == 1
