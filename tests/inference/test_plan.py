@@ -106,7 +106,7 @@ def test_an_overlap_is_rounded_up_to_what_the_network_takes(scene: Path, tiny_bu
 
 
 def test_the_defaults_compute_little_twice() -> None:
-    """The caps hold for the context that the default bundle's card makes of a scene: 1.35 at 4096 px, 1.20 at 10,000."""
+    """The caps hold for the context that the default bundle takes: 1.35 at 4096 px, 1.20 at 10,000 px and more."""
     model = from_bundle(open_bundle())
     for side, cap in ((4096, 1.35), (10_000, 1.20), (32_768, 1.20)):
 
