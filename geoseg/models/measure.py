@@ -14,6 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from geoseg.models.modes import modes_of, restore_modes
+
 
 def activation_bytes_per_pixel(network: nn.Module, *, bands: int, side: int) -> float:
     """Peak bytes of live tensors, weights apart, in one forward pass (fp32, batch 1, no gradients) per input pixel.
@@ -88,12 +90,12 @@ def macs_per_pixel(network: nn.Module, *, bands: int, side: int) -> float:
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[torch.device]:
     """The network in evaluation mode for a while; gives its device."""
-    modes = {module: module.training for module in network.modules()}
+    modes = modes_of(network)
     network.eval()
     try:
         yield _device(network)
     finally:
-        _restore(modes)
+        restore_modes(modes)
 
 
 @contextmanager
@@ -103,7 +105,7 @@ def practising(network: nn.Module) -> Iterator[torch.device]:
     Batch norm cannot be trained on a single value per channel, which is what global pooling leaves of a batch of one:
     there it takes its running statistics, at about the same cost.
     """
-    modes = {module: module.training for module in network.modules()}
+    modes = modes_of(network)
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
     gradients = {parameter: parameter.grad for parameter in network.parameters()}
     norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
@@ -116,7 +118,7 @@ def practising(network: nn.Module) -> Iterator[torch.device]:
     finally:
         for hook in hooks:
             hook.remove()
-        _restore(modes)
+        restore_modes(modes)
         for parameter, gradient in gradients.items():
             parameter.grad = gradient
         with torch.no_grad():
@@ -127,12 +129,6 @@ def practising(network: nn.Module) -> Iterator[torch.device]:
 def _spare_single_values(norm: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
     if inputs[0].numel() == inputs[0].shape[1]:
         norm.eval()
-
-
-def _restore(modes: dict[nn.Module, bool]) -> None:
-    """Every module in the mode it was in, which need not be its parent's."""
-    for module, training in modes.items():
-        module.training = training
 
 
 def _device(network: nn.Module) -> torch.device:

@@ -16,6 +16,7 @@ from geoseg.contexts.scores import ScoreTable
 from geoseg.errors import BundleError
 from geoseg.legend import Legend
 from geoseg.models.bundle import Bundle, open_bundle
+from geoseg.models.modes import Modes, modes_of, restore_modes
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +44,7 @@ class _Held:
     """A caller's module, and how to give it back."""
 
     network: nn.Module
-    training: bool
+    modes: Modes
     device: torch.device | None
 
 
@@ -93,7 +94,7 @@ class ModelSource:
             with _lock:
                 for key in [k for k in _predictors if k[0] == self.digest]:
                     del _predictors[key]
-            held.network.train(held.training)
+            restore_modes(held.modes)
             if held.device is not None:
                 held.network.to(held.device)
 
@@ -152,14 +153,14 @@ def from_module(
         bands = None if first is None else first.in_channels
     rule = size_rule(network) if multiple is None else SizeRule(multiple=multiple)
     parameter = next(network.parameters(), None)
-    held = _Held(network=network, training=network.training, device=None if parameter is None else parameter.device)
+    held = _Held(network=network, modes=modes_of(network), device=None if parameter is None else parameter.device)
     digest = _digest(network)
     _held[digest] = held
     try:
         found = legend or Legend.numbered(_channels(network, bands=bands or 3, rule=rule, device=held.device))
     except BaseException:
         _held.pop(digest)
-        network.train(held.training)
+        restore_modes(held.modes)
         raise
     return ModelSource(
         digest=digest,

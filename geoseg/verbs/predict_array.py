@@ -13,6 +13,7 @@ from geoseg.inference.array import predict_pixels
 from geoseg.inference.context_choice import choose_contexts
 from geoseg.inference.passes import fit_lattice
 from geoseg.models.bundle import Bundle, open_bundle
+from geoseg.models.modes import modes_of, restore_modes
 from geoseg.models.networks import size_rule
 from geoseg.models.runtime import EagerPredictor, make_predictor
 from geoseg.models.source import PLAIN_CONTEXT, PLAIN_HALO, from_bundle
@@ -64,11 +65,11 @@ def predict_array(
         card = bundle.card
         rule, overlap = card.rule, 2 * card.halo if overlap is None else overlap
         context = _best_context(bundle, np.shape(pixels), overlap=overlap) if patch_size is None else patch_size
-        predictor, ids, network = make_predictor(bundle), card.legend.ids, None
+        predictor, ids, modes = make_predictor(bundle), card.legend.ids, {}
     else:
         parameter = next(model.parameters(), None)
         device = "cpu" if parameter is None else parameter.device
-        ids, network, was_training = None, model, model.training
+        ids, modes = None, modes_of(model)
         rule = size_rule(model) if multiple is None else SizeRule(multiple=multiple)
         overlap = 2 * PLAIN_HALO if overlap is None else overlap
         context = rule.near(PLAIN_CONTEXT)[-1] if patch_size is None else patch_size
@@ -87,8 +88,7 @@ def predict_array(
             rule=rule,
         )
     finally:
-        if network is not None:
-            network.train(was_training)
+        restore_modes(modes)
 
 
 def _best_context(bundle: Bundle, shape: tuple[int, ...], *, overlap: int) -> int:

@@ -101,3 +101,13 @@ def test_bad_arrays_and_networks_are_said(pixels: np.ndarray, network: nn.Module
     with pytest.raises(PlanError) as caught:
         geoseg.predict_array(pixels, network, patch_size=32, overlap=0)
     assert fragment in str(caught.value)
+
+
+def test_a_module_comes_back_with_its_frozen_parts_frozen() -> None:
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.BatchNorm2d(4), torch.nn.Conv2d(4, 2, 1)
+    )
+    network.train()
+    network[1].eval()
+    geoseg.predict_array(np.zeros((3, 40, 40), np.uint8), network)
+    assert [m.training for m in network] == [True, False, True]

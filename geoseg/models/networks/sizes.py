@@ -11,6 +11,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from geoseg.contexts.candidates import SizeRule
+from geoseg.models.modes import modes_of, restore_modes
 
 
 def multiple_of(network: nn.Module) -> int:
@@ -43,7 +44,7 @@ def size_rule(network: nn.Module) -> SizeRule:
 
 def takes(network: nn.Module, size: int, *, bands: int) -> bool:
     """Whether the network answers a patch of this side in this side, tried without computing anything."""
-    training, parameter = network.training, next(network.parameters(), None)
+    modes, parameter = modes_of(network), next(network.parameters(), None)
     network.eval()
     try:
         with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
@@ -52,7 +53,7 @@ def takes(network: nn.Module, size: int, *, bands: int) -> bool:
     except (RuntimeError, ValueError, AssertionError, IndexError):  # what networks raise at sizes they do not take
         return False
     finally:
-        network.train(training)
+        restore_modes(modes)
 
 
 def _only(network: nn.Module, *, multiple: int) -> tuple[int, ...]:
