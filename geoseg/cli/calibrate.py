@@ -50,7 +50,13 @@ def calibrate(
     def show(row: CalibratedContext) -> None:
         say(f"{row.size} px  mIoU {row.miou:.4f}  {row.seconds_per_megapixel:.3f} s / Mpx", quiet=quiet)
 
-    found = run(model, scenes=list(zip(scenes, references, strict=True)), on_row=show, **options)
+    found = run(
+        model,
+        scenes=list(zip(scenes, references, strict=True)),
+        on_size=lambda size: say(f"measuring {size} px", quiet=quiet),
+        on_row=show,
+        **options,
+    )
     for note in found.notes:
         say(f"note  {note}", quiet=quiet)
     print_rows(calibration_rows(found.calibration), header=True, quiet=quiet)

@@ -199,7 +199,7 @@ def fit_patch(context: int, *, length: int, halo: int, multiple: int, least: int
         )
     padded = round_up(length, multiple)
     usable = [p for p in candidates if p > 2 * halo or padded <= p]
-    if not usable:
+    if not usable or (context <= 2 * halo and padded > high):  # a stride of a pixel or two is not what was meant
         raise PlanError(
             f"patches of about {context} px leave nothing inside an overlap of {2 * halo} px;"
             f" use a patch size of more than {2 * halo} px or a smaller overlap"

@@ -18,6 +18,10 @@ difference did not hold on another (benchmarks/contexts.md)."""
 ALIKE = 0.05
 """Costs closer than this share are alike, and the smaller context needs less memory."""
 
+DEAR = 5.0
+"""Contexts that compute more than this many pixels per pixel of the scene are left out while there are others: the
+paper's half-overlapping patches compute 4."""
+
 SLOWER = 1.25
 """A context that took more than this many times the quickest's time when it was calibrated is dearer by that much."""
 
@@ -168,6 +172,11 @@ def _usable(
     if not found:
         raise PlanError(f"none of the model's contexts can be used: {refused[0]}")
     notes = [f"a context is left out: {reason}" for reason in refused]
+    dear = {size: ratio for size, lattice in found.items() if (ratio := _ratio(lattice)) > DEAR}
+    if dear and len(dear) < len(found):
+        listed = ", ".join(f"{size} px ({ratio:.1f} x the scene's pixels)" for size, ratio in dear.items())
+        notes.append(f"contexts are left out for what they cost at this overlap: {listed}")
+        found = {size: lattice for size, lattice in found.items() if size not in dear}
     if too_large:
         notes.append(f"contexts of {_listed(too_large)} px are left out: they need more memory than there is")
     return found, notes
@@ -195,11 +204,15 @@ def _cost(table: _Table, usable: dict[int, Lattice]) -> Callable[[int], float]:
     quickest = min((seconds[size] for size in usable if size in seconds), default=0.0)
 
     def computed(size: int) -> float:
-        lattice = usable[size]
-        ratio = lattice.count * lattice.patch[0] * lattice.patch[1] / (lattice.shape[0] * lattice.shape[1])
+        ratio = _ratio(usable[size])
         return ratio * max(1.0, seconds[size] / (SLOWER * quickest)) if quickest > 0 else ratio
 
     return computed
+
+
+def _ratio(lattice: Lattice) -> float:
+    """Pixels computed per pixel of the scene."""
+    return lattice.count * lattice.patch[0] * lattice.patch[1] / (lattice.shape[0] * lattice.shape[1])
 
 
 def _differing(entries: Sequence[Rated], lattices: dict[int, Lattice]) -> list[Rated]:

@@ -47,7 +47,7 @@ class PassPlanner:
         if options.patch_size is not None:
             if options.contexts != 1:
                 raise PlanError(
-                    f"a patch size of {options.patch_size} px is one context, {options.contexts} were asked for: leave"
+                    f"a patch size of {options.patch_size} px is one context, not {options.contexts!r}: leave"
                     " --patch-size to auto, or leave out --contexts"
                 )
             self._demand_memory(self._lattice(options.patch_size))

@@ -19,6 +19,7 @@ from geoseg.evaluation.metrics import mean_iou, overall_accuracy
 from geoseg.geometry.lattice import round_up
 from geoseg.inference.machine import describe_machine
 from geoseg.models.bundle import Bundle, open_bundle, rewrite_card
+from geoseg.raster.atomic import output_errors, part_path
 from geoseg.verbs.outputs import stem_of
 from geoseg.verbs.predict import predict
 
@@ -42,6 +43,7 @@ def calibrate(
     sizes: Sequence[int] | None = None,
     output: str | os.PathLike[str] | None = None,
     overlap: int | None = None,
+    on_size: Callable[[int], None] | None = None,
     on_row: Callable[[CalibratedContext], None] | None = None,
     **options: Any,
 ) -> CalibrateResult:
@@ -56,12 +58,14 @@ def calibrate(
             twice the largest.
         output: where the bundle with the new card goes; None: in the old one's place.
         overlap: of neighbouring patches, pixels; None: the card's.
+        on_size: called with each context before it is measured.
         on_row: called with each context when it is measured.
         **options: further fields of :class:`geoseg.verbs.options.RunOptions`.
 
     Raises:
         PlanError: if no scene is given, or none of the contexts can be used.
         GridError: if not a pixel of the scenes is labelled.
+        OutputError: if the bundle could not be written; found before anything is measured.
         GeosegError: whatever a prediction raises. The bundle is then as it was.
     """
     bundle = model if isinstance(model, Bundle) else open_bundle(model)
@@ -75,10 +79,18 @@ def calibrate(
         if sizes is None
         else candidate_sizes(sizes, rule=card.rule)
     )
-    notes = [f"{size} px is left out: {card.rule.refusal(size)}" for size in sizes or () if size not in wanted]
+    notes = [f"left out: {card.rule.refusal(size)}" for size in sizes or () if size not in wanted]
+    target = bundle.path if output is None else Path(output)
+    with output_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        probe = part_path(target, suffix=".probe")
+        probe.touch()
+        probe.unlink()
     rows: list[CalibratedContext] = []
     pixels = 0
     for size in wanted:
+        if on_size is not None:
+            on_size(size)
         try:
             row, pixels = _measure(bundle, scenes, size=size, overlap=across, options=options)
         except PlanError as error:
@@ -98,7 +110,6 @@ def calibrate(
         overlap=across,
         machine=describe_machine(),
     )
-    target = bundle.path if output is None else Path(output)
     made = rewrite_card(bundle, replace(card, calibration=calibration), target)
     return CalibrateResult(bundle=made, calibration=calibration, notes=tuple(notes))
 

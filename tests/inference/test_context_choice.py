@@ -73,7 +73,7 @@ def test_a_card_without_scores_falls_back_and_says_so(scene: Path, tiny_bundle: 
     assert any("no scores of contexts" in note for note in plan.notes)
     with pytest.raises(PlanError, match="geoseg calibrate"):
         geoseg.plan(scene, model=tiny_bundle, contexts=2)
-    with pytest.raises(PlanError, match="one context, adaptive were asked for"):
+    with pytest.raises(PlanError, match="one context, not 'adaptive'"):
         geoseg.plan(scene, model=tiny_bundle, contexts="adaptive", patch_size=64)
 
 
@@ -217,3 +217,17 @@ def test_a_network_of_fixed_size_gets_no_other(scene: Path, tiny_bundle: Path, t
     small = write_scene(tmp_path / "small.tif", random_pixels((100, 400)))
     with pytest.raises(PlanError, match="scene of 100 x 400 px"):
         geoseg.plan(small, model=model)
+
+
+def test_contexts_that_cost_too_much_are_left_out_and_said(tiny_bundle: Path, tmp_path: Path) -> None:
+    scores = ScoreTable()
+    for size, value in ((32, 0.95), (40, 0.9), (128, 0.5)):
+        for _ in range(5):
+            scores.add(size, value)
+    large = write_scene(tmp_path / "large.tif", random_pixels((1500, 1500)))
+    plan = geoseg.plan(large, model=carded(tiny_bundle, tmp_path / "d.safetensors", context_scores=scores))
+    assert [c.size for c in plan.contexts] == [128]  # the overlap is 32 px
+    assert any("leave nothing inside" in note for note in plan.notes)
+    assert any("40 px (25" in note for note in plan.notes)
+    with pytest.raises(PlanError, match="leave nothing inside"):
+        geoseg.plan(large, model=tiny_bundle, patch_size=32)

@@ -75,6 +75,11 @@ def test_what_cannot_be_calibrated_leaves_the_bundle_as_it_was(
     ):
         with pytest.raises(GeosegError, match=message):
             geoseg.calibrate(tiny_bundle, scenes=[(pair[0], truth)], sizes=sizes)
+    (tmp_path / "file").touch()
+    with pytest.raises(GeosegError, match="cannot write"):
+        geoseg.calibrate(
+            tiny_bundle, scenes=[pair], sizes=[128], output=tmp_path / "file" / "x.safetensors", on_size=lambda _: 1 / 0
+        )
     with pytest.raises(PlanError, match="at least one scene"):
         geoseg.calibrate(tiny_bundle, scenes=[])
     assert open_bundle(tiny_bundle).digest == digest
