@@ -50,7 +50,9 @@ def test_the_default_models_configuration_holds(shared_data: Path) -> None:
     data = tomllib.loads(path.read_text())
     if not (shared_data / "dubai").is_dir():
         pytest.skip("the dubai scenes are not here")
-    data["scenes"] = [s for s in data["scenes"] if "/dubai/" in s["image"]]  # the synthetic ones are made first
+    # The synthetic scenes and the encoder that training starts from are made first, by the commands in the file's head.
+    data["scenes"] = [s for s in data["scenes"] if "/dubai/" in s["image"]]
+    del data["model"]["start"]
     config = parse_config(data, folder=path.parent)
     check_sizes(config, rule=SizeRule(multiple=32))
     assert [s.name for s in config.of_split("validation")] == ["tile4"]
