@@ -1,23 +1,17 @@
-"""The tile flow of a run: an unfinished store beside the target, every tile that is not done yet, and its timings."""
+"""The tile flow of a run: every tile that its unfinished store does not hold yet, and its timings."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 from geoseg.choices import Scheduler
-from geoseg.errors import PlanError, SceneReadError
 from geoseg.inference.executors import run_tiles
 from geoseg.inference.plan import Plan
 from geoseg.inference.tilework import TileReport, TileTask, end_run, start_run
 from geoseg.models.source import ModelSource
-from geoseg.raster.zarr_store import ResultStore, StoreSpec, create_store, open_store, was_created
-
-PLAN_ATTRIBUTE = "geoseg_plan"
-"""Root attribute of a store that holds its plan."""
+from geoseg.raster.zarr_store import ResultStore
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,39 +44,6 @@ class Progress:
         self.seconds["write"] += report.write_seconds
 
 
-def open_part(plan: Plan, path: Path, *, restart: bool = False, attributes: dict[str, Any]) -> ResultStore:
-    """The unfinished store of a plan: the one at ``path`` if an earlier run of the same plan left it, else a new one.
-
-    Raises:
-        PlanError: if another plan's unfinished store is there; the message names the difference.
-        OutputError: if the store cannot be written.
-    """
-    if not restart and was_created(path):
-        try:
-            store = open_store(path)
-        except SceneReadError as error:
-            raise PlanError(f"the unfinished run in {path} cannot be opened; --restart drops it") from error
-        found = store.attributes.get(PLAN_ATTRIBUTE, {})
-        if found.get("digest") == plan.digest:
-            return store
-        raise PlanError(
-            f"an unfinished run with other settings is in {path} ({plan.difference(found)}):"
-            " give its settings again to continue it, or --restart to drop it"
-        )
-    spec = StoreSpec(
-        geobox=plan.geobox,
-        core=plan.grid.core,
-        chunk=plan.chunk,
-        legend=plan.legend,
-        zarr_format=plan.zarr_format,
-        confidence=plan.layers.confidence,
-        probabilities=len(plan.legend) if plan.layers.probabilities else 0,
-        contexts=tuple(c.size for c in plan.contexts) if plan.layers.contexts else (),
-        attributes={**attributes, PLAN_ATTRIBUTE: plan.to_json()},
-    )
-    return create_store(path, spec)
-
-
 def run_plan(
     plan: Plan,
     model: ModelSource,
@@ -96,18 +57,17 @@ def run_plan(
     Args:
         plan: what to do.
         model: where workers get the network.
-        store: what :func:`open_part` gave.
+        store: what ``open_part`` of ``resume.py`` gave.
         scheduler: ``threads`` or ``sync``.
         on_progress: called once before the first tile and after each.
 
     Raises:
         GeosegError: the first tile's error; finished tiles stay in the store.
     """
-    grid = plan.grid
     done = store.done()
-    progress = Progress(tiles=grid.count, pixels=plan.geobox.shape[0] * plan.geobox.shape[1])
+    progress = Progress(tiles=plan.tile_count, pixels=plan.geobox.shape[0] * plan.geobox.shape[1])
     waiting = []
-    for tile in grid:
+    for tile in plan.tiles():
         if tile.key in done:
             progress.tiles_done += 1
             progress.resumed_tiles += 1

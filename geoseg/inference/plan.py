@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from geoseg.choices import Stitch
 from geoseg.geometry.geobox import GeoBox
 from geoseg.geometry.lattice import Axis, Lattice
-from geoseg.geometry.tiles import TileGrid
+from geoseg.geometry.tiles import Tile, TileGrid
 from geoseg.inference.layers import Layers
 from geoseg.inference.passes import Adaptive, ContextPass, Passes
 from geoseg.legend import Legend
@@ -122,6 +123,15 @@ class Plan:
     def grid(self) -> TileGrid:
         """The tiles."""
         return TileGrid(lattice=self.lattice, stitch=self.stitch, cells=self.cells)
+
+    @property
+    def tile_count(self) -> int:
+        """Number of tiles that the run works on."""
+        return self.grid.count
+
+    def tiles(self) -> Iterator[Tile]:
+        """The tiles that the run works on, row by row; each is worked out when asked for."""
+        return iter(self.grid)
 
     @property
     def digest(self) -> str:

@@ -13,8 +13,9 @@ import geoseg
 from geoseg.errors import OutputError
 from geoseg.evaluation.compare import evaluate_windows
 from geoseg.inference.machine import peak_rss_bytes
-from geoseg.inference.pipeline import Progress, open_part, run_plan
+from geoseg.inference.pipeline import Progress, run_plan
 from geoseg.inference.plan import Plan
+from geoseg.inference.resume import open_part
 from geoseg.legend import Legend
 from geoseg.raster.atomic import discard
 from geoseg.raster.cog import write_cog
