@@ -21,7 +21,7 @@ class Progress:
     tiles: int
     tiles_done: int = 0
     pixels: int = 0
-    """Pixels of the scene."""
+    """Pixels of the tiles."""
     pixels_done: int = 0
     computed_pixels: int = 0
     """Pixels of all network inputs so far, of this run's own tiles."""
@@ -65,7 +65,7 @@ def run_plan(
         GeosegError: the first tile's error; finished tiles stay in the store.
     """
     done = store.done()
-    progress = Progress(tiles=plan.tile_count, pixels=plan.geobox.shape[0] * plan.geobox.shape[1])
+    progress = Progress(tiles=plan.tile_count, pixels=plan.pixel_count)
     waiting = []
     for tile in plan.tiles():
         if tile.key in done:

@@ -27,7 +27,8 @@ from geoseg.raster.zarr_store import ResultStore, finish_store, was_created
 from geoseg.verbs.evaluate import score_notes
 from geoseg.verbs.options import RunOptions
 from geoseg.verbs.outputs import Outputs, choose_outputs, make_folders, refuse_outputs
-from geoseg.verbs.prepare import Prepared, locate, prepare
+from geoseg.verbs.prepare import Prepared, prepare
+from geoseg.verbs.sources import SceneLike, locate, sources_of
 
 if TYPE_CHECKING:
     from geoseg.verbs.prepare import ModelLike
@@ -70,7 +71,7 @@ class PredictResult:
 
 
 def predict(
-    scene: str | os.PathLike[str],
+    scene: SceneLike,
     *,
     outputs: Sequence[str | os.PathLike[str]] | str | os.PathLike[str] = (),
     model: ModelLike = None,
@@ -85,9 +86,10 @@ def predict(
     """Turns a scene into a class map.
 
     Args:
-        scene: path or URL of anything rasterio opens.
+        scene: path or URL of anything rasterio opens; a STAC document; or a list of paths, URLs, globs and
+            ``@list.txt`` that together are one scene.
         outputs: ``*.tif`` (Cloud Optimized GeoTIFF) and ``*.zarr`` targets, or a folder; none for
-            ``<stem>_classes.tif`` and ``.zarr`` beside the scene.
+            ``<stem>_classes.tif`` and ``.zarr`` beside the scene (of several files, the first one's stem and folder).
         model: a bundle or its path, None for the one that ships with geoseg, or a ``torch.nn.Module`` that gives
             logits (N, K, h, w) for unnormalised float32 (N, C, h, w).
         reference: a label raster to score against, on the output's grid by nearest neighbour.
@@ -105,14 +107,16 @@ def predict(
     started = time.perf_counter()
     wanted = [outputs] if isinstance(outputs, str | os.PathLike) else list(outputs)
     asked = RunOptions(**options)
-    name = locate(scene)
-    files = choose_outputs(name, wanted, preview=preview)
+    sources = sources_of(scene, asset=asked.asset)
+    name = sources.stem
+    files = choose_outputs(name, sources.folder_of(wanted), preview=preview)
+    sources.refuse_as_outputs(files.paths)
     if files.zarr is None and (asked.confidence or asked.probabilities):
         raise OutputError("confidence and probabilities are layers of the Zarr store: add an output that ends in .zarr")
     continued = was_created(files.part)
     if not continued:  # the cheapest refusal comes first
         refuse_outputs(files, scene=name, overwrite=asked.overwrite)
-    ready = prepare(name, model=model, multiple=multiple, legend=legend, options=asked)
+    ready = prepare(sources, model=model, multiple=multiple, legend=legend, options=asked)
     try:
         truth = None if reference is None else _inspect_reference(reference, ready)
         if continued:
@@ -129,7 +133,7 @@ def predict(
     metrics = _finish(store, files, ready, asked, truth=truth, enter=_stages(progress, on_progress))
     ended = time.perf_counter()
     return PredictResult(
-        scene=name,
+        scene=ready.scene,
         outputs=tuple(str(p) for p in files.paths),
         plan=ready.plan,
         metrics=metrics,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from geoseg.errors import GeosegError, OutputError, PlanError, StoppedError
 from geoseg.verbs.outputs import choose_outputs
 from geoseg.verbs.predict import PredictResult, predict
+from geoseg.verbs.sources import SceneLike, sources_of
 
 if TYPE_CHECKING:
     from geoseg.inference.pipeline import Progress
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 class Job:
     """One scene and what is wanted of it."""
 
-    scene: str
+    scene: SceneLike
+    name: str
+    """The scene in words."""
     outputs: tuple[str, ...]
     reference: str | None
     preview: str | None
@@ -39,7 +42,7 @@ class Run:
         """The result's summary; for a failed run its scene and error."""
         if self.result is not None:
             return self.result.to_json()
-        return {"scene": self.job.scene, "error": self.error}
+        return {"scene": self.job.name, "error": self.error}
 
     def rows(self) -> list[tuple[str, str]]:
         """What was written and what it took, as a table of two columns."""
@@ -61,9 +64,21 @@ class Run:
 
 
 def jobs_of(
-    scenes: Sequence[str], *, outputs: Sequence[str], references: Sequence[str], preview: str | None
+    scenes: Sequence[SceneLike],
+    *,
+    outputs: Sequence[str],
+    references: Sequence[str],
+    preview: str | None,
+    asset: str | None = None,
 ) -> list[Job]:
     """The jobs of a command line.
+
+    Args:
+        scenes: each a path or URL, or several that are one scene.
+        outputs: of the one scene, or a folder.
+        references: none, or one per scene.
+        preview: of the one scene.
+        asset: of STAC items.
 
     Raises:
         PlanError: if there are references but not one per scene.
@@ -78,15 +93,32 @@ def jobs_of(
             raise OutputError("--preview is for one scene at a time")
         outputs = [os.path.join(o, "") for o in outputs]  # noqa: PTH118 - the trailing slash makes it a folder
     found: dict[Path, str] = {}
+    names = []
     for scene in scenes:
-        for path in choose_outputs(scene, outputs).paths:
+        name, stem, wanted = _named(scene, outputs, asset)
+        names.append(name)
+        for path in choose_outputs(stem, wanted).paths:
             if path in found:
-                raise OutputError(f"{found[path]} and {scene} would both write {path}: give each its own folder")
-            found[path] = scene
+                raise OutputError(f"{found[path]} and {name} would both write {path}: give each its own folder")
+            found[path] = name
     return [
-        Job(scene=scene, outputs=tuple(outputs), reference=references[i] if references else None, preview=preview)
-        for i, scene in enumerate(scenes)
+        Job(
+            scene=scene,
+            name=name,
+            outputs=tuple(outputs),
+            reference=references[i] if references else None,
+            preview=preview,
+        )
+        for i, (scene, name) in enumerate(zip(scenes, names, strict=True))
     ]
+
+
+def _named(scene: SceneLike, outputs: Sequence[str], asset: str | None) -> tuple[str, str, Sequence[Any]]:
+    """A scene in words, what its outputs are called after, and where they go."""
+    if isinstance(scene, str | os.PathLike):  # not looked into: a broken one must not stop the others
+        return os.fspath(scene), os.fspath(scene), outputs
+    sources = sources_of(scene, asset=asset)
+    return sources.name, sources.stem, sources.folder_of(outputs)
 
 
 def predict_scenes(
