@@ -69,8 +69,7 @@ def _fill(pixels: Pixels, valid: Valid, window: Window, *, part: Window, read: R
     if not missing.any():
         return
     found, known = read(part)
-    new = missing & known
-    pixels[:, rows, columns][:, new] = found[:, new]
+    np.copyto(pixels[:, rows, columns], found, where=missing & known, casting="safe")
     valid[rows, columns] |= known
 
 

@@ -10,14 +10,14 @@ gives the same bytes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from geoseg.geometry.geobox import GeoBox
-from geoseg.geometry.windows import Window
+from geoseg.geometry.windows import Window, split
 from geoseg.raster.resample import Pixels, ReadWindow, Valid, to_dtype
 
 STEP = 8
@@ -28,6 +28,9 @@ CELL = 2 * STEP
 
 TOLERANCE = 0.05
 """Source pixels that cells may be off; between nodes half as far apart it is about a quarter of that."""
+
+BLOCK = 512
+"""Side of what is worked on at once, output pixels: a dozen arrays of positions and weights are held for it."""
 
 _Float = npt.NDArray[np.float64]
 
@@ -126,30 +129,49 @@ def read_warped(
         warp: where they come from.
         bands: of the source.
         dtype: of the source.
-        strip_bytes: most bytes of source pixels held at once; larger windows are read in halves.
+        strip_bytes: most bytes of source pixels held at once.
         nearest: take the pixel under the centre (palette entries have no mean).
     """
-    column, row = warp.positions(window)
-    height, width = warp.source.shape
-    with np.errstate(invalid="ignore"):
-        valid = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    column, row = column[valid], row[valid]
     pixels = np.zeros((bands, *window.shape), dtype=dtype)
-    if column.size == 0:
-        return pixels, valid
-    source = _reach(column, row, warp.source.shape)
-    if source.pixels * bands * dtype.itemsize > strip_bytes and window.pixels > CELL * CELL:
-        options = {"bands": bands, "dtype": dtype, "strip_bytes": strip_bytes, "nearest": nearest}
-        return _in_halves(read, window, warp=warp, **options)
-    stored, known = read(source)
-    column, row = column - source.col_off, row - source.row_off
-    under = known[row.astype(np.int64), column.astype(np.int64)]
-    valid[valid] = under
-    if nearest:
-        pixels[:, valid] = stored[:, row.astype(np.int64)[under], column.astype(np.int64)[under]]
-    else:
-        pixels[:, valid] = _four_taps(stored, known, column=column[under], row=row[under])
+    valid = np.zeros(window.shape, dtype=np.bool_)
+    waiting = [_moved(part, window) for part in split(window.shape, size=(BLOCK, BLOCK))]
+    while waiting:
+        part = waiting.pop()
+        column, row = warp.positions(part)
+        with np.errstate(invalid="ignore"):
+            inside = (column >= 0) & (column < warp.source.shape[1]) & (row >= 0) & (row < warp.source.shape[0])
+        if not inside.any():
+            continue
+        column, row = column[inside], row[inside]
+        source = _reach(column, row, warp.source.shape)
+        if source.pixels * bands * dtype.itemsize > strip_bytes and part.pixels > CELL * CELL:
+            waiting += _halves(part)  # torn or pressed together there: smaller windows reach less far
+            continue
+        stored, known = read(source)
+        take = _nearest_taps if nearest else _four_taps
+        found, under = take(stored, known, column=column - source.col_off, row=row - source.row_off)
+        rows, columns = part.within(window)
+        valid[rows, columns][inside] = under
+        for out, values in zip(pixels, found, strict=True):
+            out[rows, columns][inside] = values
     return pixels, valid
+
+
+def _moved(part: Window, window: Window) -> Window:
+    return replace(part, row_off=part.row_off + window.row_off, col_off=part.col_off + window.col_off)
+
+
+def _halves(window: Window) -> list[Window]:
+    """The window as two, cut across its longer side."""
+    half = (
+        (-(-window.height // 2), window.width)
+        if window.height >= window.width
+        else (
+            window.height,
+            -(-window.width // 2),
+        )
+    )
+    return [_moved(part, window) for part in split(window.shape, size=half)]
 
 
 def _reach(column: _Float, row: _Float, shape: tuple[int, int]) -> Window:
@@ -162,35 +184,24 @@ def _reach(column: _Float, row: _Float, shape: tuple[int, int]) -> Window:
     )
 
 
-def _in_halves(read: ReadWindow, window: Window, *, warp: Warp, **options: Any) -> tuple[Pixels, Valid]:
-    """The window as two, cut across its longer side."""
-    axis = 0 if window.height >= window.width else 1
-    row, col = window.row_off, window.col_off
-    if axis == 0:
-        row += window.height // 2
-        cuts = ((window.row_off, row, col, window.col_stop), (row, window.row_stop, col, window.col_stop))
-    else:
-        col += window.width // 2
-        cuts = ((row, window.row_stop, window.col_off, col), (row, window.row_stop, col, window.col_stop))
-    halves = [
-        read_warped(
-            read,
-            Window.from_stops(row_off=top, row_stop=bottom, col_off=left, col_stop=right),
-            warp=warp,
-            **options,
-        )
-        for top, bottom, left, right in cuts
-    ]
-    return np.concatenate([h[0] for h in halves], axis=axis + 1), np.concatenate([h[1] for h in halves], axis=axis)
+def _nearest_taps(stored: Pixels, known: Valid, *, column: _Float, row: _Float) -> tuple[Pixels, Valid]:
+    """(C, n) the pixels under positions, and (n,) whether they are valid."""
+    index = row.astype(np.intp) * known.shape[1] + column.astype(np.intp)
+    return stored.reshape(len(stored), -1)[:, index], known.ravel()[index]
 
 
-def _four_taps(stored: Pixels, known: Valid, *, column: _Float, row: _Float) -> Pixels:
-    """(C, n) means of the valid ones of the four pixels around each position, in the stored dtype."""
+def _four_taps(stored: Pixels, known: Valid, *, column: _Float, row: _Float) -> tuple[Pixels, Valid]:
+    """(C, n) means of the valid ones of the four pixels around each position, and (n,) if the one under it is valid."""
     dtype = stored.dtype
     working: np.dtype[Any] = np.dtype(np.float32 if np.can_cast(dtype, np.float32) else np.float64)
-    left, top = np.floor(column - 0.5).astype(np.int64), np.floor(row - 0.5).astype(np.int64)
+    under = known.ravel()[row.astype(np.intp) * known.shape[1] + column.astype(np.intp)]
+    # A rim of invalid pixels: past the source's edge there is nothing, and every tap has a place in the array.
+    stored, known = np.pad(stored, ((0, 0), (1, 1), (1, 1))), np.pad(known, 1)
+    left, top = np.floor(column - 0.5), np.floor(row - 0.5)
     right_share, lower_share = (column - 0.5 - left).astype(working), (row - 0.5 - top).astype(working)
-    taps: list[tuple[Any, Any, npt.NDArray[Any], Valid]] = []
+    corner = (top.astype(np.intp) + 1) * known.shape[1] + left.astype(np.intp) + 1
+    flat = known.ravel()
+    taps: list[tuple[npt.NDArray[np.intp], npt.NDArray[Any]]] = []
     total = np.zeros(column.shape, dtype=working)
     touched = np.zeros(column.shape, dtype=np.bool_)
     for down in (0, 1):
@@ -198,19 +209,19 @@ def _four_taps(stored: Pixels, known: Valid, *, column: _Float, row: _Float) -> 
             weight: npt.NDArray[Any] = (lower_share if down else 1 - lower_share) * (
                 right_share if across else 1 - right_share
             )
-            y, x = top + down, left + across
-            there = (y >= 0) & (y < known.shape[0]) & (x >= 0) & (x < known.shape[1])
-            y, x = np.clip(y, 0, known.shape[0] - 1), np.clip(x, 0, known.shape[1] - 1)
-            there &= known[y, x]
+            index = corner + down * known.shape[1] + across
+            there = flat[index]
             touched |= ~there & (weight > 0)
-            weight = np.where(there, weight, working.type(0))
+            weight *= there
             total += weight
-            taps.append((y, x, weight, there))
+            taps.append((index, weight))
     divisor = np.where(touched, total, working.type(1))  # where nothing is missing nothing is divided
+    divisor[~under] = 1
     result = np.empty((len(stored), column.size), dtype=dtype)
-    for band, out in zip(stored, result, strict=True):
+    for band, out in zip(np.where(known, stored, dtype.type(0)), result, strict=True):
+        cells = band.ravel()
         values = np.zeros(column.shape, dtype=working)
-        for y, x, weight, there in taps:
-            values += np.where(there, band[y, x], dtype.type(0)) * weight
+        for index, weight in taps:
+            values += cells[index] * weight
         out[:] = to_dtype(values / divisor, dtype)
-    return result
+    return result, under
