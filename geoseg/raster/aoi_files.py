@@ -170,7 +170,7 @@ def _onto(polygon: Any, crs: str, box: GeoBox, *, path: str) -> Any:
         exterior, *holes = (
             _true_ring(shapely.get_coordinates(ring), project, slack=slack) for ring in shapely.get_rings(part)
         )
-        rings.append(shapely.polygons(exterior, holes))
+        rings.append(shapely.Polygon(exterior, holes))
     found = shapely.union_all(_polygons(np.array(rings)))
     if not np.isfinite(shapely.bounds(found)).all() and rings:
         raise SceneError(

@@ -43,7 +43,7 @@ def stac_rasters(path: str, *, asset: str | None = None) -> list[str]:
     try:
         items = list(_items(path, data))
         rasters = [_href(item, _choose(item, asset, path)) for item in items]
-    except (pystac.STACError, KeyError, TypeError, ValueError, OSError) as error:
+    except (pystac.STACError, pystac.STACTypeError, KeyError, TypeError, ValueError, OSError) as error:
         if isinstance(error, SceneError):
             raise
         raise SceneReadError(f"{path}: cannot be read as STAC: {' '.join(str(error).split()) or error!r}") from error
