@@ -19,7 +19,7 @@ from rasterio.transform import Affine
 from torch import nn
 
 import geoseg
-from geoseg.cli.main import main
+from geoseg.cli.main import cli
 from geoseg.errors import OutputError, SceneError, SceneReadError
 from geoseg.inference.pipeline import Progress
 from geoseg.inference.plan import Plan
@@ -67,13 +67,11 @@ def test_a_scene_cut_into_files_gives_the_scenes_classes(
     pixels = holed((183, 151), 1, share=0.02)
     scene = write_scene(tmp_path / "scene.tif", pixels, nodata=0)
     files = cut(tmp_path / "tiles", pixels)
-    options = {"patch_size": 64, "tile": 100, "contexts": contexts} if contexts == 1 else {"tile": 100}
-    maps = [
-        classes_of(
-            Path(geoseg.predict(source, outputs=tmp_path / f"{i}.zarr", model=tiny_bundle, **options).outputs[0])
-        )
-        for i, source in enumerate((scene, files, [str(tmp_path / "tiles" / "*.tif")]))
-    ]
+    options: dict[str, Any] = {"model": network, **SMALL} if contexts == 1 else {"model": tiny_bundle, "tile": 100}
+    maps = []
+    for i, source in enumerate((scene, files, [str(tmp_path / "tiles" / "*.tif")])):
+        geoseg.predict(source, outputs=tmp_path / f"{i}.zarr", contexts=contexts, **options)
+        maps.append(classes_of(tmp_path / f"{i}.zarr"))
     np.testing.assert_array_equal(maps[1], maps[0])
     np.testing.assert_array_equal(maps[2], maps[0])
 
@@ -266,22 +264,21 @@ def test_the_command_line(tmp_path: Path, tiny_bundle: Path) -> None:
     area = str(vector(tmp_path / "area.gpkg", [on_ground(shapely.box(20, 30, 90, 130))]))
     glob = str(tmp_path / "tiles" / "*.tif")
     common = ["-m", str(tiny_bundle), "--device", "cpu", "--json", "-q"]
-    run = CliRunner().invoke(main, ["predict", "--mosaic", glob, "--aoi", area, *common])
+    run = CliRunner().invoke(cli, ["predict", "--mosaic", glob, "--aoi", area, *common], standalone_mode=False)
     assert run.exit_code == 0, run.output
     data = json.loads(run.stdout)
     assert data["scene"] == glob
     assert [Path(p).name for p in data["outputs"]] == ["tiles_mosaic_classes.tif", "tiles_mosaic_classes.zarr"]
     assert Path(data["outputs"][0]).parent == tmp_path / "tiles"
     assert data["plan"]["area_pixels"] == 7000
-    planned = CliRunner().invoke(main, ["plan", "--mosaic", glob, "--dst-crs", "EPSG:3857", *common])
+    planned = CliRunner().invoke(cli, ["plan", "--mosaic", glob, "--dst-crs", "EPSG:3857", *common], standalone_mode=False)
     assert planned.exit_code == 0, planned.output
     assert len(json.loads(planned.stdout)["scene"]["layers"][0]["files"]) == 4
-    dry = CliRunner().invoke(main, ["predict", str(tmp_path / "tiles" / "0*.tif"), "--dry-run", *common])
+    dry = CliRunner().invoke(cli, ["predict", str(tmp_path / "tiles" / "0*.tif"), "--dry-run", *common], standalone_mode=False)
     assert dry.exit_code == 0, dry.output
     assert len(json.loads(dry.stdout)["runs"]) == 4
-    failed = CliRunner().invoke(main, ["predict", "--mosaic", str(tmp_path / "*.jp2"), *common])
-    assert failed.exit_code == 1
-    assert "no file matches" in failed.output
+    failed = CliRunner().invoke(cli, ["predict", "--mosaic", str(tmp_path / "*.jp2"), *common], standalone_mode=False)
+    assert "no file matches" in str(failed.exception)
 
 
 def test_a_vrt_with_holes_and_masks(tmp_path: Path, network: nn.Module) -> None:
