@@ -7,7 +7,7 @@ from geoseg.raster.aoi import inside
 from geoseg.raster.file_reading import read_file_window
 from geoseg.raster.mosaic_reading import read_mosaic_window
 from geoseg.raster.mosaic_recipe import MosaicRecipe
-from geoseg.raster.recipe import Recipe
+from geoseg.raster.recipe import Recipe, SceneRecipe
 from geoseg.raster.validity import Pixels, Valid
 
 
@@ -33,3 +33,22 @@ def read_window(recipe: Recipe, window: Window) -> tuple[Pixels, Valid]:
     if recipe.aoi is not None:
         valid = valid & inside(recipe.aoi, window)
     return pixels, valid
+
+
+_PROBED = 8
+"""Layers of a mosaic that a probe looks at."""
+
+
+def probe(recipe: Recipe) -> None:
+    """Reads a pixel where the scene has files, to find out whether this process can: of a mosaic the first of some.
+
+    Raises:
+        SceneReadError: if one cannot be opened or read.
+    """
+    pixel = Window(row_off=0, col_off=0, height=1, width=1)
+    if isinstance(recipe, SceneRecipe):
+        read_window(recipe, pixel)
+        return
+    for layer in recipe.layers[:_PROBED]:
+        file = SceneRecipe(uri=layer.files[0].uri, bidx=layer.bidx, nodata=recipe.nodata, palette=layer.palette)
+        read_file_window(file, pixel)

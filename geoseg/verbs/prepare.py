@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from geoseg.errors import PlanError
+from geoseg.inference.executors import Session
 from geoseg.inference.plan import Plan
 from geoseg.inference.planner import make_plan
 from geoseg.legend import Legend
@@ -41,6 +42,7 @@ def prepare(
     *,
     model: ModelLike,
     options: RunOptions,
+    session: Session,
     multiple: int | None = None,
     legend: Legend | None = None,
 ) -> Prepared:
@@ -50,6 +52,7 @@ def prepare(
         scene: path or URL, or several that are one scene.
         model: a bundle or its path, None for the one that ships with geoseg, or a ``torch.nn.Module``.
         options: what the user asks for.
+        session: what will run the tiles: the plan is for the smallest of its workers.
         multiple: of a module; see ``from_module``.
         legend: of a module; see ``from_module``.
 
@@ -58,10 +61,15 @@ def prepare(
             ``open_bundle``, ``make_plan``.
     """
     sources = scene if isinstance(scene, Sources) else sources_of(scene, asset=options.asset)
+    if session.shared and model is not None and not isinstance(model, str | os.PathLike | Bundle):
+        raise PlanError(
+            "a torch.nn.Module cannot travel to other processes: save it (geoseg.models.bundle.save_bundle) and give"
+            " the bundle, or leave out the cluster"
+        )
     source = model_source(model, multiple=multiple, legend=legend)
     try:
         info = inspect(sources, bands=source.bands, gsd=source.gsd, options=options)
-        plan = make_plan(info, source, options)
+        plan = make_plan(info, source, options, capacity=session.capacity(options.device))
     except BaseException:
         source.release()
         raise

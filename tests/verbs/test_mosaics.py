@@ -13,7 +13,7 @@ import rasterio
 import shapely
 import torch
 import zarr
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from PIL import Image
 from rasterio.transform import Affine
 from torch import nn
@@ -39,6 +39,10 @@ def network() -> nn.Module:
     """A plain network of receptive radius 2 that tells three classes apart."""
     torch.manual_seed(1)
     return nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.Conv2d(6, 3, 3, padding=1))
+
+
+def invoked(arguments: list[str]) -> Result:
+    return CliRunner().invoke(cli, arguments, standalone_mode=False)
 
 
 def classes_of(path: Path) -> Classes:
@@ -264,20 +268,24 @@ def test_the_command_line(tmp_path: Path, tiny_bundle: Path) -> None:
     area = str(vector(tmp_path / "area.gpkg", [on_ground(shapely.box(20, 30, 90, 130))]))
     glob = str(tmp_path / "tiles" / "*.tif")
     common = ["-m", str(tiny_bundle), "--device", "cpu", "--json", "-q"]
-    run = CliRunner().invoke(cli, ["predict", "--mosaic", glob, "--aoi", area, *common], standalone_mode=False)
+    run = invoked(["predict", "--mosaic", glob, "--aoi", area, *common])
     assert run.exit_code == 0, run.output
     data = json.loads(run.stdout)
     assert data["scene"] == glob
     assert [Path(p).name for p in data["outputs"]] == ["tiles_mosaic_classes.tif", "tiles_mosaic_classes.zarr"]
     assert Path(data["outputs"][0]).parent == tmp_path / "tiles"
     assert data["plan"]["area_pixels"] == 7000
-    planned = CliRunner().invoke(cli, ["plan", "--mosaic", glob, "--dst-crs", "EPSG:3857", *common], standalone_mode=False)
+    planned = CliRunner().invoke(
+        cli, ["plan", "--mosaic", glob, "--dst-crs", "EPSG:3857", *common], standalone_mode=False
+    )
     assert planned.exit_code == 0, planned.output
     assert len(json.loads(planned.stdout)["scene"]["layers"][0]["files"]) == 4
-    dry = CliRunner().invoke(cli, ["predict", str(tmp_path / "tiles" / "0*.tif"), "--dry-run", *common], standalone_mode=False)
+    dry = CliRunner().invoke(
+        cli, ["predict", str(tmp_path / "tiles" / "0*.tif"), "--dry-run", *common], standalone_mode=False
+    )
     assert dry.exit_code == 0, dry.output
     assert len(json.loads(dry.stdout)["runs"]) == 4
-    failed = CliRunner().invoke(cli, ["predict", "--mosaic", str(tmp_path / "*.jp2"), *common], standalone_mode=False)
+    failed = invoked(["predict", "--mosaic", str(tmp_path / "*.jp2"), *common])
     assert "no file matches" in str(failed.exception)
 
 
