@@ -12,7 +12,7 @@ import numpy as np
 from geoseg.errors import SceneError, SceneReadError
 from geoseg.geometry.geobox import IDENTITY, GeoBox
 from geoseg.geometry.windows import Window
-from geoseg.raster.datasets import forget_dataset
+from geoseg.raster.datasets import forget_dataset, raster_environment
 from geoseg.raster.header import Header, look, stamp_of
 from geoseg.raster.mosaic_grid import aligned, cover, part, turned, union
 from geoseg.raster.mosaic_recipe import Layer, MosaicRecipe, PlacedFile
@@ -73,7 +73,8 @@ def inspect_mosaic(
         return inspect_scene(names[0], gsd=gsd, resolution=resolution, max_pixels=max_pixels, **reading)  # type: ignore[arg-type]
     if resolution not in ("auto", "native"):
         raise SceneError(f'resolution must be "auto" or "native", not {resolution!r}')
-    headers = [_look(name, alone=len(names) == 1, **reading) for name in names]  # type: ignore[arg-type]
+    with raster_environment():  # once: entering it costs as much as opening a small file
+        headers = [_look(name, alone=len(names) == 1, **reading) for name in names]  # type: ignore[arg-type]
     count, notes = _common_bands(headers)
     frame = _frame(headers, dst_crs)
     groups = _groups(headers, frame)
@@ -227,24 +228,22 @@ def _refuse_several_crs(headers: list[Header]) -> None:
 
 def _groups(headers: list[Header], frame: GeoBox) -> list[_Group]:
     """Runs of files that share a grid; only neighbours in the order join, so that the order stays what counts."""
-    groups: list[_Group] = []
+    runs: list[tuple[GeoBox, list[Header], list[Window]]] = []
     for header in headers:
-        last = groups[-1] if groups else None
-        own, window = _own_frame(header.native, frame, last)
-        if (
-            last is not None
-            and last.frame is own
-            and (last.headers[0].bidx, last.headers[0].palette) == (header.bidx, header.palette)
-        ):
-            groups[-1] = _Group(frame=own, headers=(*last.headers, header), windows=(*last.windows, window))
+        last = runs[-1] if runs else None
+        own, window = _own_frame(header.native, frame, None if last is None else last[0])
+        alike = last is not None and (last[1][0].bidx, last[1][0].palette) == (header.bidx, header.palette)
+        if last is not None and last[0] is own and alike:
+            last[1].append(header)
+            last[2].append(window)
         else:
-            groups.append(_Group(frame=own, headers=(header,), windows=(window,)))
-    return groups
+            runs.append((own, [header], [window]))
+    return [_Group(frame=own, headers=tuple(found), windows=tuple(windows)) for own, found, windows in runs]
 
 
-def _own_frame(native: GeoBox, frame: GeoBox, last: _Group | None) -> tuple[GeoBox, Window]:
+def _own_frame(native: GeoBox, frame: GeoBox, last: GeoBox | None) -> tuple[GeoBox, Window]:
     """The grid a file lies on (the mosaic's, the one of the group before it, or its own) and where."""
-    for candidate in (frame, None if last is None else last.frame):
+    for candidate in (frame, last):
         if candidate is not None and same_crs(native.crs, candidate.crs):
             window = aligned(native, candidate)
             if window is not None:
