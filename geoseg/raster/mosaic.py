@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from geoseg.errors import SceneError, SceneReadError
-from geoseg.geometry.geobox import IDENTITY, GeoBox
+from geoseg.errors import SceneError
+from geoseg.geometry.geobox import GeoBox
 from geoseg.geometry.windows import Window
-from geoseg.raster.datasets import forget_dataset, raster_environment
-from geoseg.raster.header import Header, look, stamp_of
+from geoseg.raster.datasets import raster_environment
+from geoseg.raster.header import Header, stamp_of
+from geoseg.raster.mosaic_checks import common_bands, common_dtype, look_placed, refuse_several_crs, some
 from geoseg.raster.mosaic_grid import aligned, cover, part, turned, union
 from geoseg.raster.mosaic_recipe import Layer, MosaicRecipe, PlacedFile
 from geoseg.raster.pixel_size import choose_grid
@@ -27,9 +25,6 @@ from geoseg.raster.warp_grid import (
     warped_cover,
     wkt_of_user,
 )
-
-_NAMED = 3
-"""Files that a message names."""
 
 
 def inspect_mosaic(
@@ -74,8 +69,8 @@ def inspect_mosaic(
     if resolution not in ("auto", "native"):
         raise SceneError(f'resolution must be "auto" or "native", not {resolution!r}')
     with raster_environment():  # once: entering it costs as much as opening a small file
-        headers = [_look(name, alone=len(names) == 1, **reading) for name in names]  # type: ignore[arg-type]
-    count, notes = _common_bands(headers)
+        headers = [look_placed(name, alone=len(names) == 1, **reading) for name in names]  # type: ignore[arg-type]
+    count, notes = common_bands(headers)
     frame = _frame(headers, dst_crs)
     groups = _groups(headers, frame)
     native = part(frame, union(group.cover(frame) for group in groups))
@@ -84,7 +79,7 @@ def inspect_mosaic(
     geobox = grid or native
     refuse_size("the mosaic", geobox.shape, max_pixels=max_pixels)
     layers = tuple(group.layer(geobox) for group in groups)
-    dtype, dtype_notes = _common_dtype(headers)
+    dtype, dtype_notes = common_dtype(headers)
     repeated = len(uris) - len(names)
     return SceneInfo(
         recipe=MosaicRecipe.of(layers, grid=geobox, dtype=dtype, bands=count, nodata=nodata),
@@ -161,28 +156,6 @@ def _warped(own: GeoBox, grid: GeoBox) -> bool:
     return not same_crs(own.crs, grid.crs) or turned(own, grid)
 
 
-def _look(
-    uri: str, *, alone: bool, bands: int | None, bidx: Sequence[int] | None, nodata: float | None, max_block_mb: int
-) -> Header:
-    """The header of one file, which must have a place on the ground by an affine transform."""
-    try:
-        header = look(uri, bands=bands, bidx=bidx, nodata=nodata, max_block_mb=max_block_mb)
-    finally:
-        if not alone:
-            forget_dataset(uri)
-    native = header.native
-    what = "--dst-crs" if alone else "a mosaic"
-    if native.gcps or native.rpcs:
-        kind = "GCPs" if native.gcps else "RPCs"
-        raise SceneError(f"{uri}: is placed by {kind}, {what} needs a transform: orthorectify it first (gdalwarp)")
-    if native.transform == IDENTITY:
-        raise SceneError(f"{uri}: has no transform, {what} needs to know where it lies: give it a world file")
-    a, b, _, d, e, _ = native.transform
-    if a * e - b * d == 0:
-        raise SceneReadError(f"{uri}: its transform {native.transform} gives pixels no area")
-    return header
-
-
 def _frame(headers: list[Header], dst_crs: str | None) -> GeoBox:
     """A grid of the mosaic's pixel size and alignment; its extent does not count.
 
@@ -191,39 +164,24 @@ def _frame(headers: list[Header], dst_crs: str | None) -> GeoBox:
     """
     first = headers[0].native
     if dst_crs is None:
-        _refuse_several_crs(headers)
+        refuse_several_crs(headers)
         odd = [header.uri for header in headers if turned(header.native, first)]
         if odd:
             raise SceneError(
-                f"{_some(odd)}: rotated, or their rows run another way than those of {headers[0].uri}:"
+                f"{some(odd)}: rotated, or their rows run another way than those of {headers[0].uri}:"
                 " say with --dst-crs onto which north-up grid all are to be warped"
             )
         return first
     wanted = wkt_of_user(dst_crs)
     lost = [header.uri for header in headers if header.native.crs is None]
     if lost:
-        raise SceneError(f"{_some(lost)}: no CRS, so nothing leads to {crs_name(wanted)}: give it one (gdal_edit)")
+        raise SceneError(f"{some(lost)}: no CRS, so nothing leads to {crs_name(wanted)}: give it one (gdal_edit)")
     for header in headers:
         native = header.native
         a, _, _, _, e, _ = native.transform
         if same_crs(native.crs, wanted) and not native.is_rotated and a > 0 > e:
             return native
     return frame_of(first, wanted)
-
-
-def _refuse_several_crs(headers: list[Header]) -> None:
-    found: list[tuple[str | None, list[str]]] = []
-    for header in headers:
-        for crs, uris in found:
-            if same_crs(crs, header.native.crs):
-                uris.append(header.uri)
-                break
-        else:
-            found.append((header.native.crs, [header.uri]))
-    if len(found) > 1:
-        groups = "; ".join(f"{crs_name(crs)}: {_some(uris)}" for crs, uris in found)
-        way = "give every file its CRS" if any(crs is None for crs, _ in found) else "choose one with --dst-crs"
-        raise SceneError(f"the files are of {len(found)} different CRS ({groups}): {way}")
 
 
 def _groups(headers: list[Header], frame: GeoBox) -> list[_Group]:
@@ -251,29 +209,6 @@ def _own_frame(native: GeoBox, frame: GeoBox, last: GeoBox | None) -> tuple[GeoB
     return native, Window.whole(native.shape)
 
 
-def _common_bands(headers: list[Header]) -> tuple[int, list[str]]:
-    """Bands that every file gives; and the files' notes, each once.
-
-    Raises:
-        SceneError: if they give different numbers of bands.
-    """
-    counts: dict[int, list[str]] = {}
-    for header in headers:
-        counts.setdefault(3 if header.palette else len(header.bidx), []).append(header.uri)
-    if len(counts) > 1:
-        groups = "; ".join(f"{count}: {_some(uris)}" for count, uris in counts.items())
-        raise SceneError(f"the files have different numbers of bands ({groups}): choose with --bidx those all have")
-    notes = Counter(note for header in headers for note in header.notes)
-    said = [note if count == len(headers) else f"{note} ({count:,} files)" for note, count in notes.items()]
-    return next(iter(counts)), said
-
-
-def _common_dtype(headers: list[Header]) -> tuple[str, list[str]]:
-    dtypes = list(dict.fromkeys(header.dtype for header in headers))
-    dtype = np.result_type(*dtypes).name
-    return dtype, [] if len(dtypes) == 1 else [f"files of {', '.join(dtypes)} are read as {dtype}"]
-
-
 def _layer_notes(layers: tuple[Layer, ...], grid: GeoBox) -> list[str]:
     count = sum(len(layer.files) for layer in layers)
     warped = sum(len(layer.files) for layer in layers if layer.operation is not None)
@@ -283,8 +218,3 @@ def _layer_notes(layers: tuple[Layer, ...], grid: GeoBox) -> list[str]:
         pairs = {(grid.crs, layer.grid.crs) for layer in layers if layer.operation is not None}
         notes += sorted({note for pair in pairs for note in operation_between(*pair)[1]})
     return notes
-
-
-def _some(uris: Sequence[str]) -> str:
-    shown = ", ".join(uris[:_NAMED])
-    return shown if len(uris) <= _NAMED else f"{shown} and {len(uris) - _NAMED:,} more"

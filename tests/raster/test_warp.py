@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyproj
 import pytest
+import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.transform import Affine
@@ -291,3 +292,29 @@ def test_a_grid_of_another_crs_keeps_square_pixels_on_the_ground(tmp_path: Path)
         info = inspect_mosaic([scene], dst_crs=target)
         assert isinstance(info.geobox, GeoBox)
         assert info.gsd == pytest.approx((2.0, 2.0), rel=0.03), target
+
+
+def test_a_real_scene_is_warped_like_gdal_and_the_same_in_every_window(shared_data: Path) -> None:
+    path = shared_data / "banepa" / "banepa_train.tif"
+    info = inspect_mosaic([path], dst_crs="EPSG:32645")
+    window = Window(row_off=1500, col_off=900, height=700, width=900)
+    pixels, valid = read_window(info.recipe, window)
+    assert valid.all()
+    part, _ = read_window(info.recipe, Window(row_off=1811, col_off=1203, height=97, width=301))
+    np.testing.assert_array_equal(part, pixels[:, 311:408, 303:604])
+    grid = Affine(*info.geobox.transform)
+    expected = np.zeros_like(pixels)
+    with rasterio.open(path) as source:
+        reproject(
+            rasterio.band(source, [1, 2, 3]),
+            expected,
+            dst_transform=Affine(grid.a, 0, grid.c + 900 * grid.a, 0, grid.e, grid.f + 1500 * grid.e),
+            dst_crs="EPSG:32645",
+            resampling=Resampling.bilinear,
+            tolerance=0,
+            XSCALE=1,
+            YSCALE=1,
+        )
+    difference = np.abs(pixels.astype(int) - expected)
+    assert difference.mean() < 0.3
+    assert np.percentile(difference, 99.9) <= 4

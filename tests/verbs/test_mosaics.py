@@ -308,3 +308,30 @@ def test_a_vrt_with_holes_and_masks(tmp_path: Path, network: nn.Module) -> None:
     geoseg.predict([vrt, files[0]], outputs=tmp_path / "both.zarr", model=network, **SMALL)
     expected[:120, :120] = True
     np.testing.assert_array_equal(classes_of(tmp_path / "both.zarr") != 255, expected)
+
+
+@pytest.mark.slow
+def test_real_chips_as_one_scene_in_another_crs(tmp_path: Path, shared_data: Path) -> None:
+    """Nine chips of a coast, black where there is nothing, given a place and put together by the default model."""
+    chips = tmp_path / "chips"
+    chips.mkdir()
+    black = total = 0
+    for path in sorted((shared_data / "monterey" / "images").glob("ortho_*.jpg")):
+        x, y = (int(number) for number in path.stem.split("_")[1:3])
+        if not (15_808 <= x < 18_808 and 8_512 <= y < 11_512):
+            continue
+        with rasterio.open(path) as source:
+            pixels = source.read()
+        black, total = black + int((pixels == 0).all(axis=0).sum()), total + pixels[0].size
+        place = Affine(0.45, 0, 600_000 + 0.45 * x, 0, -0.45, 4_070_000 - 0.45 * y)
+        write_scene(chips / f"{path.stem}.tif", pixels, crs="EPSG:26910", transform=place, nodata=0)
+    target = tmp_path / "map.tif"
+    result = geoseg.predict(
+        [str(chips / "*.tif")], outputs=target, preview=tmp_path / "map.png", dst_crs="EPSG:3310", device="cpu"
+    )
+    assert len(list(chips.iterdir())) == 9
+    with rasterio.open(target) as cog:
+        classes = cog.read(1)
+        assert cog.crs.to_epsg() == 3310
+    ground = (classes != 255).sum() * result.plan.geobox.transform[0] ** 2
+    assert ground == pytest.approx((total - black) * 0.45**2, rel=0.02)
