@@ -14,7 +14,7 @@ from geoseg.errors import MissingExtraError, SceneError, SceneReadError
 from geoseg.geometry.geobox import GeoBox
 from geoseg.raster.aoi import AreaOfInterest, area_on
 from geoseg.raster.datasets import is_url
-from geoseg.raster.warp_grid import crs_name, operation_between, same_crs, transformer_of, turn_of
+from geoseg.raster.warp_grid import area_around, crs_name, operation_between, same_crs, transformer_of, turn_of
 
 _STRAIGHT = 0.1
 """Pixels that a straight edge may bend away from its image in the scene's CRS before it gets another vertex."""
@@ -153,7 +153,7 @@ def _onto(polygon: Any, crs: str, box: GeoBox, *, path: str) -> Any:
     if same_crs(crs, box.crs):
         return polygon
     polygon = _near(polygon, crs, box)
-    forward = transformer_of(operation_between(crs, box.crs)[0])
+    forward = transformer_of(operation_between(crs, box.crs, area_around(box))[0])
     turn = turn_of(box.crs)
     middle, _ = box.world(box.shape[1] / 2, box.shape[0] / 2)
 
@@ -200,7 +200,7 @@ def _near(polygon: Any, crs: str, box: GeoBox) -> Any:
     import shapely
 
     assert box.crs is not None
-    back = transformer_of(operation_between(box.crs, crs)[0])
+    back = transformer_of(operation_between(box.crs, crs, area_around(box))[0])
     height, width = box.shape
     edge = np.linspace(0, 1, 33)
     across = np.concatenate([edge, edge, 0 * edge, 0 * edge + 1]) * width

@@ -17,6 +17,7 @@ from geoseg.raster.mosaic_recipe import Layer, MosaicRecipe, PlacedFile
 from geoseg.raster.pixel_size import choose_grid
 from geoseg.raster.scene import SceneInfo, inspect_scene, refuse_size
 from geoseg.raster.warp_grid import (
+    area_around,
     crs_name,
     frame_of,
     operation_between,
@@ -131,7 +132,7 @@ class _Group:
         if _warped(own, grid):
             assert own.crs is not None
             assert grid.crs is not None
-            operation, _ = operation_between(grid.crs, own.crs)
+            operation, _ = operation_between(grid.crs, own.crs, area_around(own))
             prefilter = prefilter_of(own, grid, operation=operation, reach=reach)
         return Layer(
             files=tuple(
@@ -215,6 +216,6 @@ def _layer_notes(layers: tuple[Layer, ...], grid: GeoBox) -> list[str]:
     notes = [] if count == 1 else [f"{count:,} files as one scene; where they overlap the first with data counts"]
     if warped:
         notes.append(f"{warped:,} file(s) warped to {crs_name(grid.crs)}")
-        pairs = {(grid.crs, layer.grid.crs) for layer in layers if layer.operation is not None}
+        pairs = {(grid.crs, layer.grid.crs, area_around(layer.grid)) for layer in layers if layer.operation is not None}
         notes += sorted({note for pair in pairs for note in operation_between(*pair)[1]})
     return notes

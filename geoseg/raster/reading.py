@@ -5,7 +5,7 @@ from __future__ import annotations
 from geoseg.geometry.windows import Window
 from geoseg.raster.aoi import inside
 from geoseg.raster.file_reading import read_file_window
-from geoseg.raster.mosaic_reading import read_mosaic_window
+from geoseg.raster.mosaic_reading import index_of, read_mosaic_window
 from geoseg.raster.mosaic_recipe import MosaicRecipe
 from geoseg.raster.recipe import Recipe, SceneRecipe
 from geoseg.raster.validity import Pixels, Valid
@@ -49,6 +49,7 @@ def probe(recipe: Recipe) -> None:
     if isinstance(recipe, SceneRecipe):
         read_window(recipe, pixel)
         return
+    index_of(recipe)  # makes what warps it: PROJ may lack grids here
     for layer in recipe.layers[:_PROBED]:
         file = SceneRecipe(uri=layer.files[0].uri, bidx=layer.bidx, nodata=recipe.nodata, palette=layer.palette)
         read_file_window(file, pixel)

@@ -77,25 +77,62 @@ def turn_of(wkt: str | None) -> float | None:
     return 2 * math.pi / float(crs.axis_info[0].unit_conversion_factor) if crs.is_geographic else None
 
 
+Area = tuple[float, float, float, float]
+"""West, south, east, north, whole degrees."""
+
+
+def area_around(box: GeoBox) -> Area | None:
+    """About where the middle of a grid lies; None if nothing tells."""
+    assert box.crs is not None
+    to_degrees = _to_degrees(box.crs)
+    if to_degrees is None:
+        return None
+    height, width = box.shape
+    lon, lat = to_degrees.transform(*box.world(width / 2, height / 2))
+    if not (math.isfinite(lon) and -89 < lat < 89):
+        return None
+    lon = lon - math.floor((lon + 180) / 360) * 360
+    west, south = float(math.floor(min(max(lon, -179), 178))), float(math.floor(lat))
+    return west, south, west + 1, south + 1
+
+
 @lru_cache(maxsize=64)
-def operation_between(source: str, target: str) -> tuple[str, tuple[str, ...]]:
+def _to_degrees(wkt: str) -> pyproj.Transformer | None:
+    import pyproj
+
+    crs = _crs(wkt)
+    try:
+        return pyproj.Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
+    except pyproj.exceptions.ProjError:
+        return None
+
+
+@lru_cache(maxsize=64)
+def operation_between(source: str, target: str, area: Area | None) -> tuple[str, tuple[str, ...]]:
     """PROJ's best pipeline, of those whose grids are here, from one CRS (WKT) to another; and notes.
 
     Chosen once, when a run is planned: a worker with other grids at hand would choose otherwise.
 
+    Args:
+        source: from.
+        target: to.
+        area: where; which operation is best depends on the place. None = anywhere.
+
     Raises:
         SceneError: if there is none.
     """
+    from pyproj.aoi import AreaOfInterest
     from pyproj.exceptions import ProjError
     from pyproj.transformer import TransformerGroup
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # about missing grids: said as a note
-            group = TransformerGroup(_crs(source), _crs(target), always_xy=True)
+            around = None if area is None else AreaOfInterest(*area)
+            group = TransformerGroup(_crs(source), _crs(target), always_xy=True, area_of_interest=around)
         definition = group.transformers[0].definition
         transformer_of(definition)
-    except (ProjError, IndexError) as error:
+    except (ProjError, IndexError, SceneError) as error:
         raise SceneError(
             f"PROJ knows no way from {crs_name(source)} to {crs_name(target)}: choose another --dst-crs"
         ) from error
@@ -112,10 +149,17 @@ def _missing(group: Any) -> str:
 
 @lru_cache(maxsize=64)
 def transformer_of(operation: str) -> pyproj.Transformer:
-    """PROJ's transformer of a pipeline; may be used by all threads."""
+    """PROJ's transformer of a pipeline; may be used by all threads.
+
+    Raises:
+        SceneError: if PROJ cannot run it here.
+    """
     import pyproj
 
-    return pyproj.Transformer.from_pipeline(operation)
+    try:
+        return pyproj.Transformer.from_pipeline(operation)
+    except pyproj.exceptions.ProjError as error:
+        raise SceneError(f"PROJ cannot run {operation!r} here: are the grids it names installed?") from error
 
 
 def frame_of(source: GeoBox, target: str) -> GeoBox:
@@ -128,7 +172,7 @@ def frame_of(source: GeoBox, target: str) -> GeoBox:
         SceneError: if the source's centre has no place in that CRS.
     """
     assert source.crs is not None
-    operation, _ = operation_between(source.crs, target)
+    operation, _ = operation_between(source.crs, target, area_around(source))
     height, width = source.shape
     here = [source.world(width / 2 + right, height / 2 + down) for right, down in ((0, 0), (1, 0), (0, 1))]
     x, y = transformer_of(operation).transform(*np.array(here).T)
@@ -152,7 +196,7 @@ def warped_cover(source: GeoBox, frame: GeoBox) -> Window:
     """
     assert source.crs is not None
     assert frame.crs is not None
-    operation, _ = operation_between(source.crs, frame.crs)
+    operation, _ = operation_between(source.crs, frame.crs, area_around(source))
     columns, rows = _sample(source.shape)
     a, b, c, d, e, f = source.transform
     x, y = transformer_of(operation).transform(a * columns + b * rows + c, d * columns + e * rows + f)

@@ -25,7 +25,7 @@ from geoseg.raster.mosaic import inspect_mosaic
 from geoseg.raster.mosaic_recipe import MosaicRecipe
 from geoseg.raster.scene import SceneInfo, inspect_scene, read_window
 from geoseg.raster.warp import Warp
-from geoseg.raster.warp_grid import operation_between, transformer_of, turn_of
+from geoseg.raster.warp_grid import area_around, operation_between, transformer_of, turn_of
 from tests.raster.test_mosaic import at, check_windows, holed
 from tests.scenes import UTM, random_pixels, write_scene
 
@@ -279,7 +279,7 @@ def test_what_cannot_be_warped(tmp_path: Path, profile: dict[str, Any], target: 
 
 def test_an_operation_without_its_grids_is_said() -> None:
     british, world = (pyproj.CRS(f"EPSG:{code}").to_wkt() for code in (27700, 4326))
-    operation, notes = operation_between(british, world)
+    operation, notes = operation_between(british, world, (-3.0, 53.0, -2.0, 54.0))
     assert "helmert" in operation or "hgridshift" in operation
     if "hgridshift" not in operation:
         assert "PROJ's best operation needs" in notes[0]
@@ -318,3 +318,18 @@ def test_a_real_scene_is_warped_like_gdal_and_the_same_in_every_window(shared_da
     difference = np.abs(pixels.astype(int) - expected)
     assert difference.mean() < 0.3
     assert np.percentile(difference, 99.9) <= 4
+
+
+@pytest.mark.parametrize(("lon", "lat"), [(-80.5, 25.5), (-150.5, 64.5), (-79.5, 23.0)])
+def test_the_operation_is_that_of_the_place(lon: float, lat: float) -> None:
+    """NAD27 to WGS 84 is another shift in Florida, in Alaska and in Cuba."""
+    old, new = (pyproj.CRS(f"EPSG:{code}").to_wkt() for code in (4267, 4326))
+    box = GeoBox(shape=(100, 100), transform=(0.001, 0.0, lon, 0.0, -0.001, lat), crs=old)
+    area = area_around(box)
+    assert area is not None
+    found = transformer_of(operation_between(old, new, area)[0]).transform(lon, lat)
+    expected = pyproj.Transformer.from_crs(
+        old, new, always_xy=True, area_of_interest=pyproj.aoi.AreaOfInterest(*area)
+    ).transform(lon, lat)
+    assert found == pytest.approx(expected, abs=1e-4)  # several of about 10 m are on offer
+    assert found != (lon, lat)
