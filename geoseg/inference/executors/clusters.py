@@ -24,6 +24,8 @@ _CONFIG = {
     "distributed.scheduler.allowed-failures": 0,  # lost tiles come home and are counted here, as on any cluster
     "distributed.admin.tick.limit": "10m",  # a long forward pass holds the interpreter: not worth a warning
     "distributed.worker.daemon": False,
+    "distributed.worker.profile.enabled": False,
+    "distributed.diagnostics.computations.nframes": 0,  # the source of whoever submits, with every message
 }
 
 # By default distributed listens on 0.0.0.0:8787 even without a dashboard; loopback and any port is as little as it can

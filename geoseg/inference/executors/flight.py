@@ -14,17 +14,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count, islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from geoseg.errors import ClusterError
-from geoseg.inference.executors.outcomes import Failure, Work, guarded
-from geoseg.inference.tilework import TileReport, TileTask
+from geoseg.inference.executors.outcomes import Failure, guarded
+from geoseg.inference.tasks import TileReport, Tiles, TileTask, Work
 
-if TYPE_CHECKING:
-    from geoseg.inference.executors.session import Tiles
+PER_SLOT = 8
+"""Tiles in flight for each that can be in work, at most; half as many at least. A worker never waits for the scheduler,
+memory stays bounded, and a message to the scheduler, which costs it more than a task does, carries several tasks."""
 
-PER_SLOT = 4
-"""Tiles in flight for each that can be in work: a worker never waits for the scheduler, and memory stays bounded."""
+_COLLECT = 0.02
+"""Seconds in which tiles that came home are collected; there are others in flight meanwhile."""
 
 _TICK = 0.5
 """Seconds without news after which the cluster is looked at."""
@@ -87,7 +88,7 @@ class Flight:
         self._numbers = count()
         self._caller = ThreadPoolExecutor(1, thread_name_prefix="geoseg-gather")
 
-    def run(self, task: TileTask, tiles: Tiles, *, work: Work) -> Iterator[TileReport]:
+    def run(self, task: TileTask, tiles: Tiles, *, work: Work | None) -> Iterator[TileReport]:
         """Yields the reports of tiles as they are done; see ``Session.run``."""
         waiting = iter(tiles)
         while True:
@@ -120,19 +121,21 @@ class Flight:
         self._flying.clear()
         self._caller.shutdown(wait=False, cancel_futures=True)
 
-    def _send(self, task: TileTask, waiting: Iterator[_Place], work: Work) -> None:
+    def _send(self, task: TileTask, waiting: Iterator[_Place], work: Work | None) -> None:
         """Fills up what is in flight: tiles that came home first."""
-        room = PER_SLOT * sum(min(n, self._slots) for n in self._threads.values()) - len(self._flying)
-        if room <= 0:
+        slots = sum(min(n, self._slots) for n in self._threads.values())
+        room = PER_SLOT * slots - len(self._flying)
+        if len(self._flying) > PER_SLOT // 2 * slots:
             return
         places = list(islice(self._retries.due(), room))
         places += islice(waiting, room - len(places))
         if not places:
             return
         keys = [(f"geoseg-{task.run}", *place, next(self._numbers)) for place in places]
-        good = {"workers": list(self._threads), "allow_other_workers": True} if self._unfit else {}
+        call: dict[str, Any] = {"task": task} if work is None else {"task": task, "work": work}
+        good: dict[str, Any] = {"workers": list(self._threads), "allow_other_workers": True} if self._unfit else {}
         rows, cols = [p[0] for p in places], [p[1] for p in places]
-        futures = self._client.map(guarded, rows, cols, key=keys, pure=False, work=work, task=task, **good)
+        futures = self._client.map(guarded, rows, cols, key=keys, pure=False, **call, **good)
         for place, future in zip(places, futures, strict=True):
             self._flying[future.key] = (place, future)
             future.add_done_callback(self._landed.put)
@@ -143,11 +146,10 @@ class Flight:
             done = [self._landed.get(timeout=_TICK)]
         except queue.Empty:
             return []
-        while True:
-            try:
-                done.append(self._landed.get_nowait())
-            except queue.Empty:
-                break
+        until = time.monotonic() + _COLLECT
+        with suppress(queue.Empty):
+            while len(done) < len(self._flying) // 2:
+                done.append(self._landed.get(timeout=max(0.0, until - time.monotonic())))
         ours = [f for f in done if f.key in self._flying]
         results = self._gather([f for f in ours if f.status == "finished"])
         return [(self._flying.pop(f.key)[0], self._outcome(f, results.get(f.key))) for f in ours]

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 
 from geoseg import errors
 from geoseg.errors import ClusterError, GeosegError, OutputError, SceneReadError, StoppedError
-from geoseg.inference.readiness import UnfitError
-from geoseg.inference.tilework import TileReport, TileTask, unless
+from geoseg.inference.stopping import unless
+from geoseg.inference.tasks import TileReport, TileTask, UnfitError, Work
 
 _log = logging.getLogger(__name__)
-
-Work = Callable[[TileTask, int, int], TileReport]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +31,13 @@ class Failure:
         return found
 
 
-def guarded(row: int, col: int, *, work: Work, task: TileTask) -> TileReport | Failure:
+def guarded(row: int, col: int, *, task: TileTask, work: Work | None = None) -> TileReport | Failure:
     """The work of a tile; what fails on purpose comes back as a value. Runs on a worker."""
     try:
+        if work is None:
+            from geoseg.inference import tilework
+
+            work = tilework.work_tile
         with unless(_unwanted()):
             return work(task, row, col)
     except StoppedError:
