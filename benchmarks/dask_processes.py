@@ -25,18 +25,13 @@ def plain_cluster(workers: int, *, threads: int) -> Iterator[tuple[str, int]]:
     with tempfile.TemporaryDirectory(prefix="geoseg-dask-") as folder:
         file = Path(folder) / "scheduler.json"
         loopback = ["--host", "127.0.0.1", "--no-dashboard", "--dashboard-address", "127.0.0.1:0"]
-        start = [
-            [sys.executable, "-m", "distributed.cli.dask_scheduler", *loopback, "--port", "0"]
-            + ["--scheduler-file", str(file)],
-            *(
-                [sys.executable, "-m", "distributed.cli.dask_worker", *loopback, "--scheduler-file", str(file)]
-                + ["--nthreads", str(threads), "--no-nanny", "--local-directory", folder]
-                for _ in range(workers)
-            ),
-        ]
+        meeting = ["--scheduler-file", str(file)]
+        scheduler = [sys.executable, "-m", "distributed.cli.dask_scheduler", *loopback, *meeting, "--port", "0"]
+        worker = [sys.executable, "-m", "distributed.cli.dask_worker", *loopback, *meeting, "--no-nanny"]
+        worker += ["--nthreads", str(threads), "--local-directory", folder]
         running = [
             subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            for command in start
+            for command in [scheduler, *[worker] * workers]
         ]
         try:
             yield str(file), running[0].pid
