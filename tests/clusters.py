@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from geoseg.errors import SceneReadError
 from geoseg.inference.tasks import TileReport, TileTask, UnfitError
@@ -35,11 +36,13 @@ class Dask:
         self.scheduler = self._start("scheduler", "--port", "0", *protocol)
         self.workers: list[subprocess.Popen[bytes]] = []
 
-    def __enter__(self) -> Dask:
+    def __enter__(self) -> Self:
         wait_until(self.file.exists)
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for process in (*self.workers, self.scheduler):
             process.kill()
             process.wait()
@@ -64,7 +67,11 @@ class Dask:
         log = (self._folder / f"{kind}-{uuid.uuid4().hex[:6]}.log").open("wb")
         path = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
         return subprocess.Popen(
-            command, env={**os.environ, **path, **(environment or {})}, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT
+            command,
+            env={**os.environ, **path, **(environment or {})},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=self._folder,
         )
 
 

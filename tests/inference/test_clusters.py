@@ -136,14 +136,12 @@ def test_a_killed_worker_costs_its_tiles_and_a_late_one_helps(tmp_path: Path, da
     assert lost <= 4  # reports on their way home when it died, at most one per thread that worked
 
 
-def test_a_tile_that_kills_its_workers_ends_the_run_by_name(tmp_path: Path, dask: Dask) -> None:
-    for _ in range(3):
-        dask.add_worker(threads=1)
-    with open_session(options(dask, retries=1)) as session:
-        wait_until(lambda: session.worker_count == 3)
-        with pytest.raises(ClusterError, match=r"tile 1\.1 failed|no workers") as raised:
-            list(session.run(fake_task(tmp_path / "work"), TILES, work=poisoned_tile))
-    assert "the same command again continues" in str(raised.value)
+def test_a_tile_that_kills_its_workers_ends_the_run_by_name(tmp_path: Path) -> None:
+    with (
+        open_session(ClusterOptions(workers=2, retries=1)) as session,
+        pytest.raises(ClusterError, match=r"tile 1\.1 failed 2 times.*died.*the same command again continues"),
+    ):
+        list(session.run(fake_task(tmp_path / "work"), TILES[7:8], work=poisoned_tile))
 
 
 def test_passing_errors_are_tried_again_and_others_end_the_run(tmp_path: Path, dask: Dask) -> None:
@@ -204,7 +202,7 @@ def test_a_lost_scheduler_ends_the_run_soon(tmp_path: Path, dask: Dask) -> None:
         next(running)
         dask.scheduler.kill()
         started = time.monotonic()
-        with pytest.raises(ClusterError, match=f"lost the scheduler {dask.address}.*same command again continues"):
+        with pytest.raises(ClusterError, match=rf"lost the scheduler {dask.address}.*same command again continues"):
             list(running)
         assert time.monotonic() - started < 60
 
@@ -215,7 +213,7 @@ def test_a_run_without_workers_left_ends_after_a_while(tmp_path: Path, dask: Das
         running = session.run(fake_task(tmp_path / "work"), TILES, work=trace_tile)
         next(running)
         worker.kill()
-        with pytest.raises(ClusterError, match="had no workers for 3 s.*same command again continues"):
+        with pytest.raises(ClusterError, match=r"had no workers for 3 s.*same command again continues"):
             list(running)
 
 
