@@ -22,6 +22,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 from geoseg.errors import SceneReadError
+from geoseg.raster.urls import refuse_credentials, without_credentials
 
 DEFAULT_CACHE_MB = 64
 """GDAL's block cache until somebody asks for another size; its own default is 5 % of RAM."""
@@ -102,13 +103,6 @@ def raster_environment(cache_mb: int | None = None) -> Iterator[None]:
             _handles.depth -= 1
 
 
-def is_url(uri: str) -> bool:
-    """True if GDAL fetches ``uri`` over a network (``https://…``, ``s3://…``, ``/vsicurl/…``)."""
-    scheme, separator, _ = uri.partition("://")
-    remote_vsi = ("/vsicurl", "/vsis3", "/vsigs", "/vsiaz", "/vsiadls", "/vsioss", "/vsiswift", "/vsiwebhdfs")
-    return (bool(separator) and scheme not in ("file", "zip", "tar", "gzip")) or uri.startswith(remote_vsi)
-
-
 def open_dataset(uri: str | os.PathLike[str]) -> DatasetReader:
     """The open dataset of ``uri`` for the calling thread only: do not close it, do not hand it to another thread.
 
@@ -116,6 +110,7 @@ def open_dataset(uri: str | os.PathLike[str]) -> DatasetReader:
 
     Raises:
         SceneReadError: if it cannot be opened.
+        SceneError: if its name holds credentials.
     """
     uri = os.fspath(uri)
     stamp = _stamp(uri)
@@ -147,13 +142,17 @@ def close_datasets() -> None:
 
 
 def reason(error: BaseException) -> str:
-    """GDAL's own words for a failure, on one line; rasterio often hides them behind "see previous exception"."""
+    """GDAL's own words for a failure, on one line; rasterio often hides them behind "see previous exception".
+
+    Secrets in the URLs they name are left out: a server may have sent GDAL on to a signed one.
+    """
     while error.__cause__ is not None and isinstance(error.__cause__, READ_FAILURES):
         error = error.__cause__
-    return " ".join(str(error).split()) or type(error).__name__
+    return without_credentials(" ".join(str(error).split())) or type(error).__name__
 
 
 def _open(uri: str) -> DatasetReader:
+    refuse_credentials(uri, what="the raster")
     with raster_environment(), _warning_filters, warnings.catch_warnings():
         # A scene without georeferencing is fine; the inspection notes it.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)

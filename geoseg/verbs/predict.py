@@ -106,6 +106,7 @@ def predict(
     wanted = [outputs] if isinstance(outputs, str | os.PathLike) else list(outputs)
     asked = RunOptions(**options)
     name = locate(scene)
+    truth_name = None if reference is None else locate(reference, what="the reference")
     files = choose_outputs(name, wanted, preview=preview)
     if files.zarr is None and (asked.confidence or asked.probabilities):
         raise OutputError("confidence and probabilities are layers of the Zarr store: add an output that ends in .zarr")
@@ -114,7 +115,7 @@ def predict(
         refuse_outputs(files, scene=name, overwrite=asked.overwrite)
     ready = prepare(name, model=model, multiple=multiple, legend=legend, options=asked)
     try:
-        truth = None if reference is None else _inspect_reference(reference, ready)
+        truth = None if truth_name is None else _inspect_reference(truth_name, ready)
         if continued:
             refuse_outputs(files, scene=name, overwrite=asked.overwrite, plan_digest=ready.plan.digest)
         ready.model.predictor(ready.plan.device)  # a network that cannot be loaded is found before anything is written
@@ -156,9 +157,9 @@ def _stages(progress: Progress, on_progress: OnProgress | None) -> Callable[[str
     return enter
 
 
-def _inspect_reference(reference: str | os.PathLike[str], ready: Prepared) -> LabelInfo:
+def _inspect_reference(reference: str, ready: Prepared) -> LabelInfo:
     """The reference on the output's grid; looked at before the run, so that a wrong one costs nothing."""
-    return inspect_labels(locate(reference), legend=ready.plan.legend, onto=ready.plan.geobox, native=ready.info.native)
+    return inspect_labels(reference, legend=ready.plan.legend, onto=ready.plan.geobox, native=ready.info.native)
 
 
 def _provenance(ready: Prepared) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from geoseg.inference.planner import make_plan
 from geoseg.legend import Legend
 from geoseg.models.bundle import Bundle, open_bundle
 from geoseg.models.source import ModelSource, from_bundle, from_module
-from geoseg.raster.datasets import is_url
 from geoseg.raster.scene import SceneInfo, inspect_scene
+from geoseg.raster.urls import is_url, refuse_credentials
 from geoseg.verbs.options import RunOptions
 
 if TYPE_CHECKING:
@@ -73,12 +73,16 @@ def prepare(
     return Prepared(scene=name, info=info, model=source, plan=plan)
 
 
-def locate(scene: str | os.PathLike[str]) -> str:
+def locate(scene: str | os.PathLike[str], *, what: str = "the scene") -> str:
     """The scene's name as any worker can open it: an existing path is made absolute, anything else is left.
 
     Links are not followed: masks, world files and statistics lie beside the link.
+
+    Raises:
+        SceneError: if the name holds credentials.
     """
     text = os.fspath(scene)
+    refuse_credentials(text, what=what)
     return text if is_url(text) or not Path(text).exists() else str(Path(text).absolute())
 
 
