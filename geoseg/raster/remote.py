@@ -65,7 +65,7 @@ def remote_options() -> dict[str, str]:
 def sidecar_options(name: str) -> dict[str, str]:
     """Settings under which a remote TIFF of that GDAL name is opened: few requests for files that may lie beside it."""
     suffix = Path(name).suffix.lower()
-    if suffix not in (".tif", ".tiff") or not name.startswith(_SIMPLE_VSI):
+    if suffix not in (".tif", ".tiff") or not name.startswith(_SIMPLE_VSI) or "?" in name:
         return {}
     option = "CPL_VSIL_CURL_ALLOWED_EXTENSIONS"
     return {} if option in os.environ else {option: ",".join((suffix, *_SIDECARS))}
@@ -87,14 +87,18 @@ def _reader(pid: int, index: int) -> ThreadPoolExecutor:  # noqa: ARG001 - part 
 
 
 def _s3_options() -> dict[str, str]:
-    """The endpoint that AWS's own tools would use: ``AWS_ENDPOINT_URL_S3``, or ``endpoint_url`` of a profile."""
+    """What AWS's own tools go by and GDAL does not know: the endpoint, and another file of credentials."""
+    options = {}
+    file = os.environ.get("AWS_SHARED_CREDENTIALS_FILE")
+    if file:
+        options["CPL_AWS_CREDENTIALS_FILE"] = file
     if "AWS_S3_ENDPOINT" in os.environ or os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
-        return {}
+        return options
     url = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or _configured_endpoint()
     if not url:
-        return {}
+        return options
     parts = urlsplit(url if "://" in url else f"https://{url}")
-    options = {"AWS_S3_ENDPOINT": f"{parts.netloc}{parts.path.rstrip('/')}"}
+    options["AWS_S3_ENDPOINT"] = f"{parts.netloc}{parts.path.rstrip('/')}"
     options["AWS_HTTPS"] = "NO" if parts.scheme == "http" else "YES"
     if not (parts.hostname or "").endswith(".amazonaws.com"):
         options["AWS_VIRTUAL_HOSTING"] = "FALSE"  # other servers rarely have a name for every bucket
