@@ -24,7 +24,8 @@ KEY_ID, SECRET, TOKEN = "AKIAQWERTZ", "sEcReTpArTaBc", "sEsSiOnToKeN"
 def bucket(s3: str, folder: Path) -> str:
     """The address of a server whose bucket ``scenes`` has ``folder/small.tif``."""
     for path, body in (("scenes", b""), ("scenes/folder/small.tif", (folder / "small.tif").read_bytes())):
-        with urlopen(Request(f"{s3}/{path}", data=body, method="PUT"), timeout=60) as answer:
+        put = Request(f"{s3}/{path}", data=body, method="PUT", headers={"Content-Type": "image/tiff"})
+        with urlopen(put, timeout=120) as answer:
             assert answer.status == 200
     return s3
 
