@@ -52,8 +52,8 @@ class LazyWork:
 def lazy_tiles(plan: Plan, model: ModelSource, *, layer: LazyLayer = "classes") -> Any:
     """The layer as a ``dask.array`` (height, width) of uint8, named after the plan's digest.
 
-    Tiles that the run would not work on are 255 and cost nothing. A module is given back as it was when the last array
-    that came of it is gone.
+    Tiles that the run would not work on are 255 and cost nothing. A module is forgotten when the last array that came
+    of it is gone.
     """
     import dask.array
     from dask.highlevelgraph import HighLevelGraph

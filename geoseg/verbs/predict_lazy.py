@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from geoseg.inference.executors.options import ClusterOptions
 from geoseg.inference.lazy import lazy_tiles
 from geoseg.inference.plan import Plan
 from geoseg.legend import Legend
+from geoseg.models.bundle import Bundle
 from geoseg.raster import zarr_layout
 from geoseg.verbs.options import RunOptions
 from geoseg.verbs.prepare import prepare
@@ -41,8 +43,8 @@ def predict_lazy(
 
     Args:
         scene: path or URL of anything rasterio opens; workers in other processes must be able to open it.
-        model: a bundle or its path, None for the one that ships with geoseg, or a ``torch.nn.Module``, for threads of
-            this process only; leave it alone as long as the array is in use.
+        model: a bundle or its path, None for the one that ships with geoseg, or a ``torch.nn.Module``, of which the
+            array keeps a copy, for threads of this process only.
         layer: ``classes``, or ``confidence`` in percent.
         multiple: of a module: what its patches' sides must be multiples of; None: an smp model's output stride, else 1.
         legend: of a module: what its channels mean; None numbers them.
@@ -66,6 +68,8 @@ def predict_lazy(
     if layer == "confidence":
         options = {**options, "confidence": True}
     asked = RunOptions(**options)
+    if not (model is None or isinstance(model, str | os.PathLike | Bundle)):
+        model = copy.deepcopy(model)  # the caller's may be trained on, or be used by a run that gives it back
     with open_session(ClusterOptions(scheduler="sync"), device=asked.device) as session:  # planned for this machine
         ready = prepare(scene, model=model, multiple=multiple, legend=legend, options=asked, session=session)
     try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ import geoseg
 from geoseg.errors import BundleError, MissingExtraError, PlanError, SceneReadError
 from geoseg.geometry.windows import Window
 from geoseg.inference import lazy
+from geoseg.models import source
+from geoseg.raster.datasets import close_datasets
 from geoseg.raster.zarr_store import open_store
 from tests.scenes import UTM, random_pixels, write_scene
 
@@ -135,21 +139,29 @@ def test_one_plan_has_one_name(scene: Path, tiny_bundle: Path) -> None:
     assert len(pickle.dumps(graph)) < len(pickle.dumps(plans[0])) + 200 * len(graph)
 
 
+@pytest.mark.slow
 def test_processes_compute_the_same(scene: Path, tiny_bundle: Path, classes: np.ndarray[Any, Any]) -> None:
     found = geoseg.predict_lazy(scene, tiny_bundle, **OPTIONS).isel(y=slice(200, 320))
     np.testing.assert_array_equal(found.compute(scheduler="processes", num_workers=1).values, classes[200:320])
 
 
-def test_a_cluster_computes_the_same(scene: Path, tiny_bundle: Path, classes: np.ndarray[Any, Any]) -> None:
+@pytest.mark.parametrize("processes", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_cluster_computes_the_same(
+    scene: Path, tiny_bundle: Path, classes: np.ndarray[Any, Any], processes: bool
+) -> None:
     from distributed import Client, LocalCluster
 
     listens = {"dashboard_address": "127.0.0.1:0", "worker_dashboard_address": "127.0.0.1:0", "host": "127.0.0.1"}
-    with LocalCluster(n_workers=1, threads_per_worker=2, processes=True, **listens) as cluster, Client(cluster):
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=2, processes=processes, memory_limit=0, **listens) as cluster,
+        Client(cluster, timeout=120),
+    ):
         found = geoseg.predict_lazy(scene, tiny_bundle, **OPTIONS)
         np.testing.assert_array_equal(found.isel(x=slice(300, 500)).values, classes[:, 300:500])
         missing = scene.with_name("moved.tif")
         write_scene(missing, random_pixels((64, 64)))
         gone = geoseg.predict_lazy(missing, tiny_bundle, **OPTIONS)
+        close_datasets()
         missing.unlink()
         with pytest.raises(SceneReadError, match="no such file"):
             gone.compute()
@@ -161,15 +173,23 @@ def module() -> torch.nn.Module:
     return torch.nn.Conv2d(3, 4, 3, padding=1).train()
 
 
-def test_a_module_is_for_threads_and_comes_back(scene: Path, module: torch.nn.Module) -> None:
-    found = geoseg.predict_lazy(scene, module, **OPTIONS)
-    expected = geoseg.predict_lazy(scene, module, **OPTIONS).values
+def test_a_module_is_copied_and_for_threads(scene: Path, module: torch.nn.Module) -> None:
+    found, other = (geoseg.predict_lazy(scene, module, **OPTIONS) for _ in range(2))
+    assert module.training  # nobody's business
+    expected = other.values
+    del other
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.zero_()
     np.testing.assert_array_equal(found.values, expected)
+    assert len(np.unique(expected)) > 2
+    held = set(source._held)
+    work = pickle.loads(pickle.dumps(next(v for v in dict(found.data.dask).values() if isinstance(v, lazy.LazyWork))))
     with pytest.raises(BundleError, match="its own process only"):
-        found.isel(y=slice(0, 5), x=slice(480, 500)).compute(scheduler="processes", num_workers=1)
-    assert not module.training
-    del found
-    assert module.training  # as it was, once no array needs it
+        replace(work, process=work.process + 1)(0, 2)
+    del found, work
+    gc.collect()
+    assert len(held - set(source._held)) == 1  # forgotten with the last array
 
 
 def test_what_is_missing_or_wrong_is_said(scene: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,3 +198,15 @@ def test_what_is_missing_or_wrong_is_said(scene: Path, tiny_bundle: Path, monkey
     monkeypatch.setitem(sys.modules, "rioxarray", None)
     with pytest.raises(MissingExtraError, match=r"geoseg\[lazy\]"):
         geoseg.predict_lazy(scene, tiny_bundle)
+
+
+def test_the_example_of_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    fine = Affine(0.5, 0.0, 500_000.0, 0.0, -0.5, 4_000_000.0)
+    write_scene(tmp_path / "scene.tif", random_pixels((160, 160)), transform=fine)
+    text = (Path(__file__).parents[2] / "docs" / "lazy.md").read_text(encoding="utf-8")
+    example = text.partition("```python\n")[2].partition("```")[0]
+    names: dict[str, Any] = {}
+    exec(compile(example, "lazy.md", "exec"), names)
+    assert names["corner"].shape[0] > 0
+    assert float(names["share"]) == 1.0
