@@ -151,7 +151,8 @@ def test_a_cluster_computes_the_same(
 ) -> None:
     from distributed import Client, LocalCluster
 
-    listens = {"dashboard_address": "127.0.0.1:0", "worker_dashboard_address": "127.0.0.1:0", "host": "127.0.0.1"}
+    listens = {"dashboard_address": "127.0.0.1:0", "worker_dashboard_address": "127.0.0.1:0"}
+    listens |= {"host": "127.0.0.1"} if processes else {"protocol": "inproc://"}
     with (
         LocalCluster(n_workers=1, threads_per_worker=2, processes=processes, memory_limit=0, **listens) as cluster,
         Client(cluster, timeout=120),
