@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geoseg.errors import PlanError
+from geoseg.errors import BundleError, PlanError
 from geoseg.inference.executors import Session
 from geoseg.inference.plan import Plan
 from geoseg.inference.planner import make_plan
@@ -103,5 +103,7 @@ def model_source(model: ModelLike, *, multiple: int | None = None, legend: Legen
     if model is None or isinstance(model, str | os.PathLike | Bundle):
         if multiple is not None or legend is not None:
             raise PlanError("multiple and legend are for modules: a bundle's card has its own")
+        if isinstance(model, str | os.PathLike):
+            refuse_credentials(model, what="the model", error=BundleError)
         return from_bundle(model if isinstance(model, Bundle) else open_bundle(model))
     return from_module(model, multiple=multiple, legend=legend)

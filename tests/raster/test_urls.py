@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import geoseg
-from geoseg.errors import OutputError, SceneError, SceneReadError
+from geoseg.errors import BundleError, OutputError, SceneError, SceneReadError
 from geoseg.raster.datasets import open_dataset, reason
 from geoseg.raster.urls import refuse_credentials, without_credentials
 
@@ -101,6 +101,7 @@ def test_every_way_in_refuses(uri: str, tmp_path: Path, monkeypatch: pytest.Monk
         (lambda: geoseg.plan(uri), SceneError),
         (lambda: geoseg.predict("a.tif", reference=uri), SceneError),
         (lambda: geoseg.predict("a.tif", outputs=[f"{uri}.zarr"]), OutputError),
+        (lambda: geoseg.predict("a.tif", model=uri), BundleError),
         (lambda: geoseg.evaluate(uri, "a.tif"), SceneError),
         (lambda: geoseg.evaluate("a.tif", uri), SceneError),
     ):

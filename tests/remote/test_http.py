@@ -104,11 +104,23 @@ def test_a_server_without_ranges_is_refused_in_a_line(faulty_address: str) -> No
         inspect_scene(f"{faulty_address}/whole/small.tif")
 
 
-def test_a_password_comes_from_the_environment(faulty_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_password_comes_from_the_environment(
+    faulty_address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    uri = f"{faulty_address}/auth/small.tif"
     with pytest.raises(SceneReadError, match="401"):
-        inspect_scene(f"{faulty_address}/auth/small.tif")
-    monkeypatch.setenv("GDAL_HTTP_USERPWD", "anna:w0nder")
-    assert inspect_scene(f"{faulty_address}/auth/large.tif").geobox.shape == (2048, 2048)
+        inspect_scene(uri)
+    (tmp_path / "netrc").write_text("machine 127.0.0.1\nlogin anna\npassword w0nder\n")
+    for number, (name, value) in enumerate(
+        (
+            ("GDAL_HTTP_USERPWD", "anna:w0nder"),
+            ("GDAL_HTTP_HEADERS", "Authorization: Basic YW5uYTp3MG5kZXI="),
+            ("GDAL_HTTP_NETRC_FILE", str(tmp_path / "netrc")),
+        )
+    ):
+        with monkeypatch.context() as given:
+            given.setenv(name, value)
+            assert inspect_scene(f"{uri}?try={number}").geobox.shape == (512, 512)
 
 
 def test_what_is_not_given_is_said_in_a_line(faulty_address: str) -> None:
