@@ -81,11 +81,12 @@ def lazy_tiles(plan: Plan, model: ModelSource, *, layer: LazyLayer = "classes") 
 
 
 def _tile(work: Callable[[int, int], npt.NDArray[np.uint8]], row: int, col: int) -> npt.NDArray[np.uint8]:
-    """A tile; its errors lose their causes, GDAL's own, which cannot be pickled."""
+    """A tile; its errors lose what caused them: GDAL's own, which cannot be pickled."""
     try:
         return work(row, col)
     except GeosegError as error:
-        raise type(error)(str(error)) from None
+        failure = type(error)(str(error))
+    raise failure
 
 
 def _nothing(height: int, width: int) -> npt.NDArray[np.uint8]:

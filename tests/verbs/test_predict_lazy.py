@@ -210,4 +210,4 @@ def test_the_example_of_the_docs_runs(tmp_path: Path, monkeypatch: pytest.Monkey
     names: dict[str, Any] = {}
     exec(compile(example, "lazy.md", "exec"), names)
     assert names["corner"].shape[0] > 0
-    assert float(names["share"]) == 1.0
+    assert 0.9 < float(names["share"]) <= 1.0
