@@ -5,15 +5,11 @@ from __future__ import annotations
 import threading
 
 from geoseg.errors import GeosegError
-from geoseg.inference.tilework import TileTask, open_run
+from geoseg.inference.tasks import TileTask, UnfitError
+from geoseg.inference.tilework import open_run
 from geoseg.models.device import pick_device
 from geoseg.raster.reading import probe
 from geoseg.version import __version__
-
-
-class UnfitError(GeosegError, RuntimeError):
-    """A worker that cannot do a run others may be able to do; the message says why."""
-
 
 _fit: set[tuple[str, str]] = set()
 """Runs (store, digest) this process has been found fit for."""

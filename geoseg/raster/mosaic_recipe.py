@@ -117,6 +117,11 @@ class MosaicRecipe:
         first = self.layers[0].files[0].uri
         return first if count == 1 else f"{first} and {count - 1:,} more"
 
+    @property
+    def uris(self) -> tuple[str, ...]:
+        """The files, in the order in which they count."""
+        return tuple(file.uri for layer in self.layers for file in layer.files)
+
     def to_json(self) -> dict[str, Any]:
         """The recipe as plain values; ``recipe_from_json`` is the inverse. Each CRS is written once."""
         layers = [layer.to_json() for layer in self.layers]

@@ -34,6 +34,11 @@ class SceneRecipe:
         return self.uri
 
     @property
+    def uris(self) -> tuple[str, ...]:
+        """The files."""
+        return (self.uri,)
+
+    @property
     def bands(self) -> int:
         """Bands that are read."""
         return 3 if self.palette else len(self.bidx)

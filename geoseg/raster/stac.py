@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geoseg.errors import SceneError, SceneReadError
-from geoseg.raster.datasets import is_url
+from geoseg.raster.urls import is_url
 
 if TYPE_CHECKING:
     import pystac

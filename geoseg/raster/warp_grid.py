@@ -129,7 +129,7 @@ def operation_between(source: str, target: str, area: Area | None) -> tuple[str,
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # about missing grids: said as a note
             around = None if area is None else AreaOfInterest(*area)
-            group = TransformerGroup(_crs(source), _crs(target), always_xy=True, area_of_interest=around)
+            group = TransformerGroup(_crs(source), _crs(target), always_xy=True, area_of_interest=around)  # type: ignore[arg-type]  # its stub names another class
         definition = group.transformers[0].definition
         transformer_of(definition)
     except (ProjError, IndexError, SceneError) as error:

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from geoseg.errors import PlanError
+from geoseg.errors import BundleError, PlanError
 from geoseg.inference.executors import Session
 from geoseg.inference.plan import Plan
 from geoseg.inference.planner import make_plan
@@ -16,6 +16,7 @@ from geoseg.models.source import ModelSource, from_bundle, from_module
 from geoseg.raster.aoi_files import read_area
 from geoseg.raster.mosaic import inspect_mosaic
 from geoseg.raster.scene import SceneInfo
+from geoseg.raster.urls import refuse_credentials
 from geoseg.verbs.options import RunOptions
 from geoseg.verbs.sources import SceneLike, Sources, locate, sources_of
 
@@ -63,8 +64,8 @@ def prepare(
     sources = scene if isinstance(scene, Sources) else sources_of(scene, asset=options.asset)
     if session.shared and model is not None and not isinstance(model, str | os.PathLike | Bundle):
         raise PlanError(
-            "a torch.nn.Module cannot travel to other processes: save it (geoseg.models.bundle.save_bundle) and give"
-            " the bundle, or leave out the cluster"
+            "a torch.nn.Module cannot travel to other processes: save it as a bundle (geoseg.models.bundle.save_bundle)"
+            " and give that, or leave out the cluster"
         )
     source = model_source(model, multiple=multiple, legend=legend)
     try:
@@ -111,5 +112,7 @@ def model_source(model: ModelLike, *, multiple: int | None = None, legend: Legen
     if model is None or isinstance(model, str | os.PathLike | Bundle):
         if multiple is not None or legend is not None:
             raise PlanError("multiple and legend are for modules: a bundle's card has its own")
+        if isinstance(model, str | os.PathLike):
+            refuse_credentials(model, what="the model", error=BundleError)
         return from_bundle(model if isinstance(model, Bundle) else open_bundle(model))
     return from_module(model, multiple=multiple, legend=legend)

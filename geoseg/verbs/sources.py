@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geoseg.errors import OutputError, SceneError, SceneReadError
-from geoseg.raster.datasets import is_url
 from geoseg.raster.stac import is_stac, stac_rasters
+from geoseg.raster.urls import is_url, refuse_credentials
 
 SceneLike = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 """One path or URL, or several that are one scene."""
@@ -91,12 +91,16 @@ def scenes_of(arguments: Sequence[str]) -> list[str]:
     return [path for argument in arguments for path in _listed(argument)]
 
 
-def locate(scene: str | os.PathLike[str]) -> str:
+def locate(scene: str | os.PathLike[str], *, what: str = "the scene") -> str:
     """The scene's name as any worker can open it: an existing path is made absolute, anything else is left.
 
     Links are not followed: masks, world files and statistics lie beside the link.
+
+    Raises:
+        SceneError: if the name holds credentials.
     """
     text = os.fspath(scene)
+    refuse_credentials(text, what=what)
     return text if is_url(text) or not Path(text).exists() else str(Path(text).absolute())
 
 
@@ -139,7 +143,7 @@ def _expanded(text: str, asset: str | None) -> list[str]:
     """The files behind one name."""
     found = []
     for path in _listed(text):
-        found += stac_rasters(path, asset=asset) if is_stac(path) else [locate(path)]
+        found += [locate(p) for p in (stac_rasters(path, asset=asset) if is_stac(path) else [path])]
     return found
 
 
