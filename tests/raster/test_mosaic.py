@@ -180,6 +180,12 @@ def test_the_order_counts_across_grids(tmp_path: Path) -> None:
         info = inspect_mosaic([files[name] for name in order])
         pixels, valid = whole(info)
         assert pixels[0, 4, 4] == values[order[0]][1], order
+        # where the first has a hole the second wins, though the third may lie on the first one's grid
+        holed_first = np.full((1, 9, 9), values[order[0]][1], np.uint8)
+        holed_first[0, 2:7, 2:7] = 0
+        first = write_scene(tmp_path / "first.tif", holed_first, transform=values[order[0]][0], nodata=0)
+        pixels, valid = whole(inspect_mosaic([first, *(files[name] for name in order[1:])]))
+        assert pixels[0, 4, 4] == values[order[1]][1], order
         assert valid[4, 4]
 
 
