@@ -274,3 +274,25 @@ def test_this_process_listens_to_nobody_outside() -> None:
         assert session._client is not None  # type: ignore[attr-defined]
         mine = psutil.Process().net_connections()
         assert {c.laddr.ip for c in mine if c.status == "LISTEN"} <= {"127.0.0.1"}
+
+
+def test_tls_on_both_sides(tmp_path: Path) -> None:
+    from distributed import Security
+
+    pytest.importorskip("cryptography", reason="makes the certificates")
+    made = Security.temporary()
+    files = {"ca_file": made.tls_ca_file, "cert": made.tls_client_cert, "key": made.tls_client_key}
+    for name, text in files.items():
+        (tmp_path / f"{name}.pem").write_text(text)
+    ca, cert, key = (str(tmp_path / f"{name}.pem") for name in files)
+    with Dask(tmp_path / "dask", security=["--tls-ca-file", ca, "--tls-cert", cert, "--tls-key", key]) as dask:
+        dask.add_worker()
+        assert dask.address.startswith("tls://127.0.0.1:")
+        tls = {"tls_ca_file": ca, "tls_cert": cert, "tls_key": key}
+        with open_session(options(dask, **tls)) as session:
+            assert len(list(session.run(fake_task(tmp_path / "work"), TILES[:4], work=trace_tile))) == 4
+        with (
+            pytest.raises(ClusterError, match="needs --tls-ca-file"),
+            open_session(ClusterOptions(scheduler_file=str(dask.file))),
+        ):
+            pass
