@@ -197,6 +197,8 @@ def test_a_run_that_workers_cannot_do_is_refused_before_any_tile(tmp_path: Path,
 
 def test_a_lost_scheduler_ends_the_run_soon(tmp_path: Path, dask: Dask) -> None:
     dask.add_worker()
+    with open_session(options(dask)):
+        pass  # the worker is there
     with open_session(options(dask, patience=3.0)) as session:
         running = session.run(fake_task(tmp_path / "work"), TILES, work=trace_tile)
         next(running)
@@ -209,6 +211,8 @@ def test_a_lost_scheduler_ends_the_run_soon(tmp_path: Path, dask: Dask) -> None:
 
 def test_a_run_without_workers_left_ends_after_a_while(tmp_path: Path, dask: Dask) -> None:
     worker = dask.add_worker()
+    with open_session(options(dask)):
+        pass  # the worker is there
     with open_session(options(dask, patience=3.0)) as session:
         running = session.run(fake_task(tmp_path / "work"), TILES, work=trace_tile)
         next(running)
