@@ -59,6 +59,7 @@ def run(local: dict[str, bytes], folder: Path, model: Path, midway: Callable[[],
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_three_processes_one_killed_midway(tmp_path: Path, tiny_bundle: Path, local: dict[str, bytes]) -> None:
     with open_session(ClusterOptions(workers=3), device="cpu") as session:
 
@@ -70,6 +71,7 @@ def test_three_processes_one_killed_midway(tmp_path: Path, tiny_bundle: Path, lo
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_plain_cluster_one_worker_late_and_one_killed(
     tmp_path: Path, tiny_bundle: Path, local: dict[str, bytes]
 ) -> None:
