@@ -64,14 +64,21 @@ def plan(scene: str, *, model: str | None, quiet: bool, as_json: bool, **options
 @click.command(short_help="Scenes to georeferenced class maps.")
 @click.argument("scenes", nargs=-1, required=True, metavar="SCENE...")
 @click.option(
-    "--output", "-o", "outputs", multiple=True, metavar="OUT.tif|OUT.zarr|FOLDER", help="Targets; repeatable."
+    "--output",
+    "-o",
+    "outputs",
+    multiple=True,
+    metavar="OUT.tif|OUT.zarr|FOLDER",
+    help="Targets; repeatable. A .zarr may be s3://…",
 )
 @click.option("--reference", "-r", "references", multiple=True, metavar="TRUTH", help="Label raster to score against.")
 @click.option("--preview", metavar="PNG", help="Quick look of the classes over the scene.")
 @click.option("--compress", type=click.Choice(COMPRESSIONS), default="deflate", show_default=True, help="Of the COG.")
 @click.option("--scheduler", type=click.Choice(SCHEDULERS), default="threads", help="sync: one tile at a time.")
 @click.option("--overwrite", is_flag=True, help="Replace existing outputs.")
-@click.option("--restart", is_flag=True, help="Drop an unfinished run instead of continuing it.")
+@click.option(
+    "--resume/--restart", default=True, show_default=True, help="Continue an unfinished run, or drop it and start over."
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @_run_options
 def predict(
@@ -81,6 +88,7 @@ def predict(
     references: tuple[str, ...],
     preview: str | None,
     dry_run: bool,
+    resume: bool,
     model: str | None,
     quiet: bool,
     as_json: bool,
@@ -95,7 +103,7 @@ def predict(
     """
     from geoseg.verbs.predict_scenes import jobs_of, predict_scenes
 
-    asked = _asked(options)
+    asked = _asked(options) | {"restart": not resume}
     advise_on_stop("the same command again continues")
     jobs = jobs_of(scenes, outputs=outputs, references=references, preview=preview)
     if dry_run:

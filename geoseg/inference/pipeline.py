@@ -79,7 +79,7 @@ def run_plan(
         on_progress(progress)
     run = uuid.uuid4().hex
     start_run(run)
-    task = TileTask(plan=plan, model=model, store=store.path, run=run)
+    task = TileTask(plan=plan, model=model, store=store.location, run=run)
     try:
         for report in run_tiles(task, waiting, scheduler=scheduler):
             progress.add(report)

@@ -7,7 +7,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from geoseg.errors import StoppedError
 from geoseg.geometry.windows import Window
@@ -25,7 +24,7 @@ class TileTask:
 
     plan: Plan
     model: ModelSource
-    store: Path
+    store: str
     run: str
     """Name of the run in this process, for stopping it."""
 
@@ -135,5 +134,5 @@ def _device_thread(device: str, threads: int) -> ThreadPoolExecutor:
 
 
 @cache
-def _store(path: Path) -> ResultStore:
-    return open_store(path)
+def _store(location: str) -> ResultStore:
+    return open_store(location)

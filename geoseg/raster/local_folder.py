@@ -84,6 +84,10 @@ class LocalFolder:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / quote(key, safe="")).touch()
 
+    def is_marked(self, key: str) -> bool:
+        """One look."""
+        return (self.path / MARKERS / quote(key, safe="")).exists()
+
     def marks(self) -> Iterator[str]:
         """Read from the folder one by one."""
         try:
@@ -99,18 +103,17 @@ class LocalFolder:
         discard(self.path)
 
     def leftovers(self) -> bool:
-        """True if a hidden neighbour of this name is there."""
-        return any(os.path.lexists(part_path(self.path, suffix=suffix)) for suffix in (".old", ".trash"))
+        """True if a hidden neighbour of this name is there, or markers."""
+        beside = (part_path(self.path, suffix=suffix) for suffix in (".old", ".trash"))
+        return any(os.path.lexists(path) for path in (*beside, self.path / MARKERS))
 
     def make_folder(self) -> None:
         """Make the folder and its parents."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
 
     def tidy(self) -> None:
-        """An old one steps back, rubbish goes, and the markers of a store that got its name just now."""
+        """An old one steps back, rubbish goes."""
         recover(self.path)
-        if self.path.is_dir():
-            remove(self.path / MARKERS)
 
     def finishing(self) -> bool:
         """False: a rename is done or not."""
@@ -128,10 +131,15 @@ class LocalFolder:
                 torn.unlink()
             self.delete([CLAIM])
             put_in_place(self.path, final.path)
-            remove(final.path / MARKERS)
+            final.forget_marks()
 
     def retire(self) -> None:
         """Nothing is left by a rename."""
+
+    def forget_marks(self) -> None:
+        """One folder."""
+        if self.path.is_dir():
+            remove(self.path / MARKERS)
 
     def guard(self) -> tuple[LocalFolder, str]:
         """A hidden file beside the folder."""

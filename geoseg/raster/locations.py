@@ -65,6 +65,9 @@ class Location(Protocol):
     def mark(self, key: str) -> None:
         """Leave a marker for ``key``."""
 
+    def is_marked(self, key: str) -> bool:
+        """True if there is a marker for ``key``."""
+
     def marks(self) -> Iterator[str]:
         """The keys that have markers, in any order; memory does not grow with their number on a local disk."""
 
@@ -72,7 +75,7 @@ class Location(Protocol):
         """Delete all, so that what is left of it by a kill is never taken for a store."""
 
     def leftovers(self) -> bool:
-        """True if a killed process left something of a replacement, a deletion or a lock beside this place."""
+        """True if a killed process left something of a replacement or a deletion beside this place, or markers."""
 
     def make_folder(self) -> None:
         """Make the folder this place is in, where there are folders."""
@@ -91,6 +94,9 @@ class Location(Protocol):
 
     def retire(self) -> None:
         """Delete what ``publish`` leaves here."""
+
+    def forget_marks(self) -> None:
+        """Delete all markers: of a store that has its final name."""
 
     def guard(self) -> tuple[Location, str]:
         """Where the lock of this place lies: a folder and a name in it."""

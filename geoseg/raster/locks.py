@@ -9,80 +9,26 @@ another machine, when it was not renewed for five minutes.
 from __future__ import annotations
 
 import errno
-import json
 import os
-import platform
 import threading
 import time
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 
 from geoseg.errors import OutputLockedError
 from geoseg.raster.local_folder import LocalFolder
 from geoseg.raster.locations import Location
+from geoseg.raster.lock_holder import Holder, machine_name
 
 RENEW_SECONDS = 30.0
 """A held lock is renewed this often."""
-
-STALE_SECONDS = 300.0
-"""A lock of another machine that was not renewed for so long is left behind."""
 
 _SETTLE_SECONDS = 1.0
 """Pause after an old lock was taken over, in which another that did the same would show."""
 
 _NO_KERNEL_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
-    """Who holds a lock."""
-
-    host: str
-    machine: str
-    """Host, boot and process namespace: where the same process number means the same process."""
-    pid: int
-    born: str
-    """When the process began, in the kernel's ticks: its number may be another's later."""
-    since: float
-    """Seconds since 1970."""
-    renewed: float
-    token: str = field(default_factory=lambda: uuid.uuid4().hex)
-
-    @classmethod
-    def here(cls) -> Holder:
-        """This process, now."""
-        now = time.time()
-        return cls(
-            host=platform.node(), machine=_machine(), pid=os.getpid(), born=_born(os.getpid()), since=now, renewed=now
-        )
-
-    @classmethod
-    def parse(cls, data: bytes | None) -> Holder | None:
-        """What a lock says; None if it says nothing that can be read."""
-        try:
-            return cls(**json.loads(data or b""))
-        except (ValueError, TypeError):
-            return None
-
-    def to_bytes(self) -> bytes:
-        """What ``parse`` reads."""
-        return json.dumps(asdict(self)).encode()
-
-    @property
-    def is_gone(self) -> bool:
-        """True if its process has ended, or has not been heard of for too long."""
-        if self.machine == _machine():
-            return _born(self.pid) != self.born
-        return time.time() - self.renewed > STALE_SECONDS
-
-    def describe(self) -> str:
-        """For a message."""
-        since = datetime.fromtimestamp(self.since, UTC)
-        return f"process {self.pid} on {self.host} since {since:%Y-%m-%d %H:%M:%S} UTC"
 
 
 class Lock:
@@ -154,16 +100,10 @@ class Lock:
             return False
         while True:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            other = _read(handle)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if not _is_same(handle, path):  # its holder deleted it meanwhile
-                    os.close(handle)
-                    continue
-                other = _read(handle)
-                if other is not None and other.machine != self._mine.machine and not other.is_gone:
-                    raise BlockingIOError  # a disk shared with a machine whose kernel locks are its own
             except BlockingIOError:
-                other = _read(handle)
                 os.close(handle)
                 raise self._refusal(other) from None
             except OSError as error:
@@ -171,7 +111,12 @@ class Lock:
                 if error.errno in _NO_KERNEL_LOCKS:
                     return False
                 raise
-            break
+            if other is not None and other.machine != machine_name() and not other.is_gone:
+                os.close(handle)  # a disk shared with a machine whose kernel locks are its own
+                raise self._refusal(other)
+            if _is_same(handle, path):
+                break
+            os.close(handle)  # its holder deleted it meanwhile
         self.was_left = os.fstat(handle).st_size > 0
         os.truncate(handle, 0)
         os.pwrite(handle, self._mine.to_bytes(), 0)
@@ -199,15 +144,33 @@ class Lock:
         return OutputLockedError(f"{self._place} is being written by {who}; wait for it, or stop it and run this again")
 
 
+class Locks(list[Lock]):
+    """The locks of one run."""
+
+    @property
+    def were_left(self) -> bool:
+        """True if a run that was killed left one of them."""
+        return any(lock.was_left for lock in self)
+
+    def check(self) -> None:
+        """Before anything is replaced.
+
+        Raises:
+            OutputLockedError: if another run took one of them.
+        """
+        for lock in self:
+            lock.check()
+
+
 @contextmanager
-def hold(places: Sequence[Location]) -> Iterator[list[Lock]]:
+def hold(places: Sequence[Location]) -> Iterator[Locks]:
     """Holds the locks of several places while the block runs.
 
     Raises:
         OutputLockedError: if another process holds one of them.
         OutputError: if a lock cannot be put beside a place: the first thing a run writes.
     """
-    held: list[Lock] = []
+    held = Locks()
     ended = threading.Event()
     renewing = threading.Thread(target=_renew, args=(held, ended), name="geoseg-locks", daemon=True)
     try:
@@ -249,7 +212,7 @@ def refuse_held(place: Location) -> None:
         )
 
 
-def _renew(held: list[Lock], ended: threading.Event) -> None:
+def _renew(held: Sequence[Lock], ended: threading.Event) -> None:
     while not ended.wait(RENEW_SECONDS):
         for lock in held:
             with suppress(OSError):  # a network that is away for a while: the next time, or the run's own error
@@ -267,29 +230,3 @@ def _read(handle: int) -> Holder | None:
     """The holder that a lock file names; renewed when the file was touched."""
     found = Holder.parse(os.pread(handle, 4096, 0))
     return None if found is None else replace(found, renewed=os.fstat(handle).st_mtime)
-
-
-def _machine() -> str:
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        namespace = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - a link to nowhere
-    except OSError:
-        return platform.node()
-    return f"{platform.node()} {boot} {namespace}"
-
-
-def _born(pid: int) -> str:
-    """When a process of this machine began; empty if there is none of that number."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        pass
-    if Path("/proc/self/stat").exists():
-        return ""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return ""
-    except OSError:
-        pass
-    return "unknown"

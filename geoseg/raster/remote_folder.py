@@ -140,7 +140,13 @@ class RemoteFolder:
 
     def mark(self, key: str) -> None:
         """An empty object, in a folder of its row: listings come row by row and memory stays flat."""
-        self.write(f"{MARKERS}/{quote(key.split('.')[0], safe='')}/{quote(key, safe='')}", b"")
+        self.write(_marker(key), b"")
+
+    def is_marked(self, key: str) -> bool:
+        """One request."""
+        with self.errors():
+            system, path = _system(self.url)
+            return bool(system.exists(f"{path}/{_marker(key)}"))
 
     def marks(self) -> Iterator[str]:
         """Listed row by row."""
@@ -210,6 +216,9 @@ class RemoteFolder:
             _remove(system, last)
             _remove(system, [f"{path}/{CLAIM}"])
 
+    def forget_marks(self) -> None:
+        """None are copied."""
+
     def guard(self) -> tuple[Location, str]:
         """An object in a folder of its own."""
         return self.sibling(f".{self.name}.lock"), "holder"
@@ -217,6 +226,10 @@ class RemoteFolder:
     def _stage(self) -> str | None:
         data = self.read(CLAIM)
         return None if data is None else str(json.loads(data)["stage"])
+
+
+def _marker(key: str) -> str:
+    return f"{MARKERS}/{quote(key.split('.')[0], safe='')}/{quote(key, safe='')}"
 
 
 def _system(url: str, *, own_loop: bool = True) -> tuple[Any, str]:

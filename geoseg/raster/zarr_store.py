@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +26,7 @@ from geoseg.geometry.windows import Window
 from geoseg.legend import Legend
 from geoseg.raster import zarr_layout, zarr_overviews
 from geoseg.raster.local_folder import LocalFolder
-from geoseg.raster.locations import CLAIM, OWN, Location, claim
+from geoseg.raster.locations import CLAIM, MARKERS, OWN, Location, claim
 from geoseg.raster.places import location_of, was_created
 from geoseg.raster.zarr_spec import StoreSpec
 
@@ -130,6 +131,26 @@ class ResultStore:
         """Note that a tile's data are written; call it after them."""
         with self.place.errors():
             self.place.mark(key)
+
+    def has_overviews(self) -> bool:
+        """True if all levels of the pyramid are whole; a small map has none, and that is written down too."""
+        return zarr_overviews.MULTISCALES in zarr_layout.open_group(self.place).attrs
+
+    def is_done(self, key: str) -> bool:
+        """True if a tile is done."""
+        with self.place.errors():
+            return self.place.is_marked(key)
+
+    def probe(self) -> None:
+        """Write and remove a file beside the markers.
+
+        Raises:
+            OutputError: if the store cannot be written from here.
+        """
+        name = f"{MARKERS}.{uuid.uuid4().hex}.partial"
+        with self.place.errors():
+            self.place.write(name, b"")
+            self.place.delete([name])
 
     def done_keys(self) -> Iterator[str]:
         """Keys of the tiles that are done, in any order, one by one: a million of them need no memory."""

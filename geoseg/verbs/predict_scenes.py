@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geoseg.errors import GeosegError, OutputError, PlanError, StoppedError
+from geoseg.raster.places import is_store_url
 from geoseg.verbs.outputs import choose_outputs
 from geoseg.verbs.predict import PredictResult, predict
 
@@ -45,7 +46,7 @@ class Run:
         """What was written and what it took, as a table of two columns."""
         assert self.result is not None
         result = self.result
-        rows = [("wrote", f"{path}  ({_size(Path(path)) / 1e6:.2f} MB)") for path in result.outputs]
+        rows = [("wrote", _described(path)) for path in result.outputs]
         seconds = result.seconds
         total = seconds["total"]
         busy = ", ".join(f"{name} {seconds[name]:.1f}" for name in ("read", "compute", "write", "finish"))
@@ -77,7 +78,7 @@ def jobs_of(
         if preview is not None:
             raise OutputError("--preview is for one scene at a time")
         outputs = [os.path.join(o, "") for o in outputs]  # noqa: PTH118 - the trailing slash makes it a folder
-    found: dict[Path, str] = {}
+    found: dict[Path | str, str] = {}
     for scene in scenes:
         for path in choose_outputs(scene, outputs).paths:
             if path in found:
@@ -122,6 +123,11 @@ def predict_scenes(
         else:
             runs.append(Run(job=job, result=result, error=None))
     return runs
+
+
+def _described(output: str) -> str:
+    """A path with its size; a URL as it is: asking for the sizes of all objects takes long."""
+    return output if is_store_url(output) else f"{output}  ({_size(Path(output)) / 1e6:.2f} MB)"
 
 
 def _size(path: Path) -> int:

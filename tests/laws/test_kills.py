@@ -67,7 +67,7 @@ def test_killed_at_any_moment_and_started_again_the_bytes_are_the_same(
 def test_a_store_that_is_being_deleted_is_never_taken_for_one_that_is_whole(
     tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped while the unfinished store is deleted at the end: the COG is whole, the next run does not touch it."""
+    """Stopped while the unfinished store is deleted at the end: the COG is whole and counts as done."""
     scene = write_scene(tmp_path / "scene.tif", random_pixels((300, 300)))
     target = tmp_path / "out.tif"
 
@@ -81,9 +81,12 @@ def test_a_store_that_is_being_deleted_is_never_taken_for_one_that_is_whole(
         with pytest.raises(KeyboardInterrupt):
             geoseg.predict(scene, outputs=target, model=tiny_bundle)
     before = target.read_bytes()
-    with pytest.raises(FileExistsError):
-        geoseg.predict(scene, outputs=target, model=tiny_bundle)
+    again = geoseg.predict(scene, outputs=target, model=tiny_bundle)
+    assert again.predicted_pixels == again.computed_pixels == 0
     assert target.read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.tif", "out.tif.aux.xml", "scene.tif"]
+    with pytest.raises(FileExistsError):  # nothing was left any more
+        geoseg.predict(scene, outputs=target, model=tiny_bundle)
 
 
 def test_discard_leaves_nothing(tmp_path: Path) -> None:
