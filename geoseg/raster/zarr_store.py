@@ -264,7 +264,8 @@ def open_store(place: Place) -> ResultStore:
         with where.errors():
             return ResultStore(where, spec, group)
     except (GeosegError, OSError, KeyError, TypeError, ValueError) as error:
-        why = f" ({error})" if isinstance(error, GeosegError) and not isinstance(where, LocalFolder) else ""
+        known = isinstance(where, LocalFolder) or isinstance(error.__cause__, FileNotFoundError)
+        why = f" ({error})" if isinstance(error, GeosegError) and not known else ""
         raise SceneReadError(f"{where} is not a class map in Zarr that geoseg wrote{why}; write it anew") from error
 
 

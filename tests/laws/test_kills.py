@@ -15,7 +15,10 @@ import geoseg
 from geoseg.raster import atomic
 from geoseg.raster.atomic import discard
 from tests.cli.test_processes import COMMAND
+from tests.killing import start
 from tests.scenes import random_pixels, write_scene
+
+MARKERS = "classes/.geoseg-done"
 
 
 def _bytes(folder: Path) -> dict[str, str]:
@@ -27,8 +30,128 @@ def _bytes(folder: Path) -> dict[str, str]:
     }
 
 
+def _same(folder: Path, once: str, often: str) -> None:
+    """Both runs left the same bytes, and nothing else."""
+    first, second = (_bytes(folder / f"{name}.zarr") for name in (once, often))
+    assert {k: v for k, v in first.items() if k != "zarr.json"} == {k: v for k, v in second.items() if k != "zarr.json"}
+    assert (folder / f"{once}.tif").read_bytes() == (folder / f"{often}.tif").read_bytes()
+    assert (folder / f"{once}.tif.aux.xml").read_bytes() == (folder / f"{often}.tif.aux.xml").read_bytes()
+    assert not [p.name for p in folder.glob(f".{often}.*")]
+
+
+def _finished_tiles(store: Path) -> dict[str, tuple[int, int, int, int]]:
+    """Of each tile that has a marker: inode and time of its shard, and of the marker."""
+    found = {}
+    for marker in (store / MARKERS).glob("*") if (store / MARKERS).is_dir() else ():
+        row, col = marker.name.split(".")
+        try:
+            shard, mark = (store / "classes/c" / row / col).stat(), marker.stat()
+        except FileNotFoundError:  # the store got its name while we looked
+            return {}
+        found[marker.name] = (shard.st_ino, shard.st_mtime_ns, mark.st_ino, mark.st_mtime_ns)
+    return found
+
+
+def _count(store: Path) -> int:
+    """Tiles that have a marker."""
+    try:
+        return len(os.listdir(store / MARKERS))
+    except FileNotFoundError:
+        return 0
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.timeout(900)  # some thirty runs
+def test_twenty_random_kills_change_no_byte_and_cost_no_finished_tile(tmp_path: Path, tiny_bundle: Path) -> None:
+    scene = write_scene(tmp_path / "scene.tif", random_pixels((700, 700)))
+    random = np.random.default_rng(7)
+    count = geoseg.plan(scene, model=tiny_bundle, tile=96).tile_count
+    errors = tmp_path / "stderr"
+
+    def arguments(name: str) -> list[str]:
+        outputs = ["-o", str(tmp_path / f"{name}.tif"), "-o", str(tmp_path / f"{name}.zarr")]
+        return ["predict", str(scene), "-m", str(tiny_bundle), "--tile", "96", "--threads", "1", "-q", *outputs]
+
+    part = tmp_path / ".once.zarr.part.zarr"
+    process = start(arguments("once"), stderr=errors)
+    begun = finishing = 0.0
+    while process.exitcode is None:
+        seen = _count(part)
+        begun = begun or (time.monotonic() if seen else 0.0)
+        finishing = finishing or (time.monotonic() if seen == count else 0.0)
+        process.join(0.01)
+    assert process.exitcode == 0, errors.read_text()
+    tiles, end = finishing - begun, time.monotonic() - finishing
+    kills = {"tiles": 0, "end": 0}
+    for name in ("a", "b"):
+        part = tmp_path / f".{name}.zarr.part.zarr"
+        done: dict[str, tuple[int, int, int, int]] = {}
+        for phase in ["tiles"] * 7 + ["end"] * 6 + ["whole"]:
+            process = start(arguments(name), stderr=errors)
+            while process.is_alive() and phase != "whole":
+                seen = _count(part)
+                if seen > len(done) if phase == "tiles" and len(done) < count else seen == count:
+                    break
+                time.sleep(0.01)
+            if phase != "whole":
+                process.join(random.uniform(0, tiles / 6 if phase == "tiles" else end))
+                if process.is_alive():
+                    process.kill()
+                    kills[phase] += 1
+            process.join()
+            final = tmp_path / f"{name}.zarr"
+            assert process.exitcode in (0, -signal.SIGKILL), errors.read_text()
+            now = _finished_tiles(part) if part.exists() else _finished_tiles(final)
+            if not final.exists():
+                assert set(done) <= set(now)
+            assert all(now[key] == found for key, found in done.items() if key in now), "a finished tile was computed"
+            done = now or done
+            if process.exitcode == 0:
+                break
+        for key, found in done.items():
+            row, col = key.split(".")
+            shard = (tmp_path / f"{name}.zarr" / "classes/c" / row / col).stat()
+            assert (shard.st_ino, shard.st_mtime_ns) == found[:2]
+        _same(tmp_path, "once", name)
+    assert sum(kills.values()) >= 20, kills
+    assert min(kills.values()) >= 5, kills
+    assert "Traceback" not in errors.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # some forty runs
+def test_killed_at_every_rename_the_same_command_ends_with_the_same_bytes(tmp_path: Path, tiny_bundle: Path) -> None:
+    scene = write_scene(tmp_path / "scene.tif", random_pixels((300, 200)))
+    errors = tmp_path / "stderr"
+
+    def run(name: str, *options: str, die: str | None = None) -> int | None:
+        outputs = ["-o", str(tmp_path / f"{name}.tif"), "-o", str(tmp_path / f"{name}.zarr")]
+        command = ["predict", str(scene), "-m", str(tiny_bundle), "--threads", "1", "-q", *outputs, *options]
+        process = start(command, stderr=errors, die=die)
+        process.join()
+        return process.exitcode
+
+    assert run("once") == 0
+    kills = 0
+    for replacing in (False, True):
+        for moment in ("before", "after"):
+            for number in range(1, 20):
+                name = f"{moment}-{number}-{replacing}"
+                options = ("--overwrite",) if replacing else ()
+                if replacing:
+                    assert run(name, "--stitch", "average") == 0
+                code = run(name, *options, die=f"{moment} {number}")
+                if code == 0:
+                    break
+                assert code == -signal.SIGKILL, errors.read_text()
+                kills += 1
+                assert run(name, *options) == 0, errors.read_text()
+                _same(tmp_path, "once", name)
+    assert kills >= 14, kills  # attribute file, COG, store; and with old ones in the way one more, each twice
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signum", [signal.SIGTERM])
 def test_killed_at_any_moment_and_started_again_the_bytes_are_the_same(
     tmp_path: Path, tiny_bundle: Path, signum: int
 ) -> None:
