@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 
-from geoseg.errors import GeosegError, OutputExistsError, SceneReadError
+from geoseg.errors import GeosegError, MissingExtraError, OutputExistsError, SceneReadError
 from geoseg.geometry.geobox import GeoBox
 from geoseg.geometry.windows import Window
 from geoseg.legend import Legend
@@ -263,6 +263,8 @@ def open_store(place: Place) -> ResultStore:
         spec = StoreSpec.from_json(attributes.pop(OWN), attributes=attributes)
         with where.errors():
             return ResultStore(where, spec, group)
+    except MissingExtraError:
+        raise
     except (GeosegError, OSError, KeyError, TypeError, ValueError) as error:
         known = isinstance(where, LocalFolder) or isinstance(error.__cause__, FileNotFoundError)
         why = f" ({error})" if isinstance(error, GeosegError) and not known else ""

@@ -55,7 +55,7 @@ def _finished_tiles(store: Path) -> dict[str, tuple[int, int, int, int]]:
 def _count(store: Path) -> int:
     """Tiles that have a marker."""
     try:
-        return len(os.listdir(store / MARKERS))
+        return sum(1 for _ in (store / MARKERS).iterdir())
     except FileNotFoundError:
         return 0
 
