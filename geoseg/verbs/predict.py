@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from geoseg.errors import OutputError
+from geoseg.inference.executors import Session, open_session
 from geoseg.inference.machine import peak_rss_bytes
 from geoseg.inference.pipeline import Progress, run_plan
 from geoseg.inference.plan import Plan
@@ -80,6 +82,7 @@ def predict(
     legend: Legend | None = None,
     on_progress: OnProgress | None = None,
     on_plan: Callable[[Plan], None] | None = None,
+    session: Session | None = None,
     **options: Any,
 ) -> PredictResult:
     """Turns a scene into a class map.
@@ -96,6 +99,7 @@ def predict(
         legend: of a module: what its channels mean; None numbers them.
         on_progress: called before the first tile and after each.
         on_plan: called with the plan before anything runs.
+        session: what runs the tiles, for several runs one after the other; None: what the options name, for this run.
         **options: fields of :class:`geoseg.verbs.options.RunOptions`.
 
     Raises:
@@ -113,36 +117,41 @@ def predict(
     begun = is_begun(files)
     if not begun:  # the cheapest refusal comes first
         refuse_outputs(files, scene=name, overwrite=asked.overwrite)
-    ready = prepare(name, model=model, multiple=multiple, legend=legend, options=asked)
-    try:
-        truth = None if reference is None else _inspect_reference(reference, ready)
-        _settled(ready.plan, files, asked, scene=name, begun=begun)
-        ready.model.predictor(ready.plan.device)  # a network that cannot be loaded is found before anything is written
-        with held(files) as locks:
+    with ExitStack() as locking:
+        with ExitStack() as releasing, ExitStack() as opened:  # tiles may be in work until the session is closed
+            active = session or opened.enter_context(open_session(asked.cluster, device=asked.device))
+            ready = prepare(name, model=model, multiple=multiple, legend=legend, options=asked, session=active)
+            releasing.callback(ready.model.release)
+            truth = None if reference is None else _inspect_reference(reference, ready)
+            _settled(ready.plan, files, asked, scene=name, begun=begun)
+            if not active.shared:  # a network that cannot be loaded is found before anything is written
+                ready.model.predictor(ready.plan.device)
+            locks = locking.enter_context(held(files))
             begun = begun or locks.were_left
             plan = _settled(ready.plan, files, asked, scene=name, begun=begun)
             origin = provenance(plan, ready.model)
             if on_plan is not None:
                 on_plan(plan)
+            store = None
             if begun and not asked.restart and is_finished(files, plan_digest=plan.digest):
-                progress, finishing = no_progress(plan), time.perf_counter()
-                metrics = tidy_finished(files)
+                progress = no_progress(plan)
             else:
                 store = open_part(plan, files.part, restart=asked.restart, attributes=origin, options=asked)
-                progress = run_plan(plan, ready.model, store, scheduler=asked.scheduler, on_progress=on_progress)
-                finishing = time.perf_counter()
-                metrics = finish(
-                    store,
-                    files,
-                    plan,
-                    options=asked,
-                    origin=origin,
-                    truth=truth,
-                    enter=stages(progress, on_progress),
-                    check=locks.check,
-                )
-    finally:
-        ready.model.release()
+                progress = run_plan(plan, ready.model, store, session=active, on_progress=on_progress)
+        finishing = time.perf_counter()
+        if store is None:
+            metrics = tidy_finished(files)
+        else:
+            metrics = finish(
+                store,
+                files,
+                plan,
+                options=asked,
+                origin=origin,
+                truth=truth,
+                enter=stages(progress, on_progress),
+                check=locks.check,
+            )
     ended = time.perf_counter()
     return PredictResult(
         scene=name,
