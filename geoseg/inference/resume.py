@@ -70,7 +70,8 @@ def continued_plan(fresh: Plan, options: PlanOptions, left: Unfinished) -> Plan:
         left: what an earlier run left.
 
     Raises:
-        PlanError: if something else is asked for, or scene, model or version are others; the message names it.
+        PlanError: if something else is asked for, or scene, model or version are others, or the device is missing;
+            the message names it.
     """
     stored = _parsed(left)
     if stored is not None and fresh.digest == stored.digest == left.plan.get("digest"):
@@ -84,6 +85,11 @@ def continued_plan(fresh: Plan, options: PlanOptions, left: Unfinished) -> Plan:
         raise PlanError(
             f"an unfinished run with other settings is in {left.place} ({'; '.join(differences)}):"
             " give its settings again to continue it, or --restart to drop it"
+        )
+    if stored.device != "cpu" and fresh.device == "cpu":
+        raise PlanError(
+            f"the unfinished run in {left.place} computes on {stored.device}, and here is none: continue it where there is"
+            " one, or --restart it"
         )
     kept = _decided_elsewhere(fresh, stored)
     note = f"continues with what was decided when the run began: {kept}"

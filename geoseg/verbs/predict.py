@@ -123,9 +123,9 @@ def predict(
             ready = prepare(name, model=model, multiple=multiple, legend=legend, options=asked, session=active)
             releasing.callback(ready.model.release)
             truth = None if reference is None else _inspect_reference(reference, ready)
-            _settled(ready.plan, files, asked, scene=name, begun=begun)
+            plan = _settled(ready.plan, files, asked, scene=name, begun=begun)
             if not active.shared:  # a network that cannot be loaded is found before anything is written
-                ready.model.predictor(ready.plan.device)
+                ready.model.predictor(plan.device)
             locks = locking.enter_context(held(files))
             begun = begun or locks.were_left
             plan = _settled(ready.plan, files, asked, scene=name, begun=begun)
