@@ -88,8 +88,8 @@ def continued_plan(fresh: Plan, options: PlanOptions, left: Unfinished) -> Plan:
         )
     if stored.device != "cpu" and fresh.device == "cpu":
         raise PlanError(
-            f"the unfinished run in {left.place} computes on {stored.device}, and here is none: continue it where there is"
-            " one, or --restart it"
+            f"the unfinished run in {left.place} computes on {stored.device}, and here is none: continue it where"
+            " there is one, or --restart it"
         )
     kept = _decided_elsewhere(fresh, stored)
     note = f"continues with what was decided when the run began: {kept}"
