@@ -28,6 +28,9 @@ RENEW_SECONDS = 30.0
 _SETTLE_SECONDS = 1.0
 """Pause after an old lock was taken over, in which another that did the same would show."""
 
+_DYING_SECONDS = 5.0
+"""How long the kernel may take to close the files of a process that was killed: its threads end one by one."""
+
 _NO_KERNEL_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 
@@ -98,6 +101,7 @@ class Lock:
             import fcntl
         except ImportError:  # Windows
             return False
+        patience = time.monotonic() + _DYING_SECONDS
         while True:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
             other = _read(handle)
@@ -105,6 +109,9 @@ class Lock:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 os.close(handle)
+                if other is not None and other.is_gone and time.monotonic() < patience:
+                    time.sleep(0.02)
+                    continue
                 raise self._refusal(other) from None
             except OSError as error:
                 os.close(handle)
