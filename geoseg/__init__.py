@@ -18,10 +18,22 @@ if TYPE_CHECKING:
     from geoseg.verbs.plan import plan
     from geoseg.verbs.predict import predict
     from geoseg.verbs.predict_array import predict_array
+    from geoseg.verbs.predict_lazy import predict_lazy
     from geoseg.verbs.synth import synth
     from geoseg.verbs.train import train
 
-__all__ = ["__version__", "calibrate", "evaluate", "open_bundle", "plan", "predict", "predict_array", "synth", "train"]
+__all__ = [
+    "__version__",
+    "calibrate",
+    "evaluate",
+    "open_bundle",
+    "plan",
+    "predict",
+    "predict_array",
+    "predict_lazy",
+    "synth",
+    "train",
+]
 
 _HOMES = {
     "calibrate": "geoseg.verbs.calibrate",
@@ -30,6 +42,7 @@ _HOMES = {
     "plan": "geoseg.verbs.plan",
     "predict": "geoseg.verbs.predict",
     "predict_array": "geoseg.verbs.predict_array",
+    "predict_lazy": "geoseg.verbs.predict_lazy",
     "synth": "geoseg.verbs.synth",
     "train": "geoseg.verbs.train",
 }

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from geoseg.errors import OutputError, OutputExistsError, SceneReadError
 from geoseg.raster.atomic import part_path, refuse_existing
-from geoseg.raster.datasets import is_url
 from geoseg.raster.local_folder import LocalFolder
 from geoseg.raster.locations import PLAN_DIGEST, Location, root_attributes
 from geoseg.raster.locks import Locks, hold, holder_of, refuse_held
 from geoseg.raster.places import is_claimed, is_store_url, location_of, refuse_strangers, was_created
 from geoseg.raster.tags import PLAN_DIGEST_TAG, read_tags
+from geoseg.raster.urls import is_url, refuse_credentials
 
 _COG_SUFFIXES = (".tif", ".tiff")
 
@@ -73,8 +73,13 @@ def choose_outputs(
         preview: a quick-look PNG.
 
     Raises:
-        OutputError: for an unknown suffix, two targets of one kind, or a file that cannot be at a URL.
+        OutputError: for an unknown suffix, two targets of one kind, a file that cannot be at a URL, or a target with
+            credentials in its name.
+        SceneError: if the scene's name holds credentials.
     """
+    refuse_credentials(scene)
+    for named in (*wanted, *(() if preview is None else (preview,))):
+        refuse_credentials(named, what="the output", error=OutputError)
     look = None if preview is None else _local(preview, what="the quick look")
     if not wanted:
         folder = Path.cwd() if is_url(scene) or not Path(scene).exists() else Path(scene).parent
