@@ -81,13 +81,20 @@ def plan(
 @click.command(short_help="Scenes to georeferenced class maps.")
 @_scene_arguments
 @click.option(
-    "--output", "-o", "outputs", multiple=True, metavar="OUT.tif|OUT.zarr|FOLDER", help="Targets; repeatable."
+    "--output",
+    "-o",
+    "outputs",
+    multiple=True,
+    metavar="OUT.tif|OUT.zarr|FOLDER",
+    help="Targets; repeatable. A .zarr may be s3://…",
 )
 @click.option("--reference", "-r", "references", multiple=True, metavar="TRUTH", help="Label raster to score against.")
 @click.option("--preview", metavar="PNG", help="Quick look of the classes over the scene.")
 @click.option("--compress", type=click.Choice(COMPRESSIONS), default="deflate", show_default=True, help="Of the COG.")
 @click.option("--overwrite", is_flag=True, help="Replace existing outputs.")
-@click.option("--restart", is_flag=True, help="Drop an unfinished run instead of continuing it.")
+@click.option(
+    "--resume/--restart", default=True, show_default=True, help="Continue an unfinished run, or drop it and start over."
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @_run_options
 def predict(
@@ -98,6 +105,7 @@ def predict(
     references: tuple[str, ...],
     preview: str | None,
     dry_run: bool,
+    resume: bool,
     model: str | None,
     quiet: bool,
     as_json: bool,
@@ -115,7 +123,7 @@ def predict(
     """
     from geoseg.verbs.predict_scenes import jobs_of, predict_scenes
 
-    asked = _asked(options)
+    asked = _asked(options) | {"restart": not resume}
     advise_on_stop("the same command again continues")
     named = _scenes(scenes, mosaic=mosaic)
     jobs = jobs_of(named, outputs=outputs, references=references, preview=preview, asset=asked["asset"])

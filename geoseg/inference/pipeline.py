@@ -73,14 +73,14 @@ def run_plan(
     """
     run = uuid.uuid4().hex
     task = TileTask(
-        store=str(getattr(store, "location", store.path)),
+        store=store.location,
         digest=plan.digest,
         model=model.recipe,
         run=run,
         version=__version__,
         shared=session.shared,
     )
-    done = done_mask(plan.grid, store.done())
+    done = done_mask(plan.grid, store.done_keys())
     progress = Progress(tiles=plan.tile_count, pixels=plan.pixel_count)
     progress.tiles_done = progress.resumed_tiles = int(done.sum())
     progress.pixels_done = progress.resumed_pixels = _pixels(plan.grid, done)

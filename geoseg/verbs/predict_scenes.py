@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from geoseg.errors import GeosegError, OutputError, PlanError, StoppedError
 from geoseg.inference.executors import open_session
+from geoseg.raster.places import is_store_url
 from geoseg.verbs.options import RunOptions
 from geoseg.verbs.outputs import choose_outputs
 from geoseg.verbs.predict import PredictResult, predict
@@ -50,7 +51,7 @@ class Run:
         """What was written and what it took, as a table of two columns."""
         assert self.result is not None
         result = self.result
-        rows = [("wrote", f"{path}  ({_size(Path(path)) / 1e6:.2f} MB)") for path in result.outputs]
+        rows = [("wrote", _described(path)) for path in result.outputs]
         seconds = result.seconds
         total = seconds["total"]
         busy = ", ".join(f"{name} {seconds[name]:.1f}" for name in ("read", "compute", "write", "finish"))
@@ -94,7 +95,7 @@ def jobs_of(
         if preview is not None:
             raise OutputError("--preview is for one scene at a time")
         outputs = [os.path.join(o, "") for o in outputs]  # noqa: PTH118 - the trailing slash makes it a folder
-    found: dict[Path, str] = {}
+    found: dict[Path | str, str] = {}
     names = []
     for scene in scenes:
         name, stem, wanted = _named(scene, outputs, asset)
@@ -181,6 +182,11 @@ def _predict_each(
         else:
             runs.append(Run(job=job, result=result, error=None))
     return runs
+
+
+def _described(output: str) -> str:
+    """A path with its size; a URL as it is: asking for the sizes of all objects takes long."""
+    return output if is_store_url(output) else f"{output}  ({_size(Path(output)) / 1e6:.2f} MB)"
 
 
 def _size(path: Path) -> int:

@@ -35,15 +35,15 @@ class Sources:
         folder = Path.cwd() if is_url(first) or not Path(first).exists() else Path(first).parent
         return [os.path.join(folder, "")]  # noqa: PTH118 - the trailing slash makes it a folder
 
-    def refuse_as_outputs(self, outputs: Iterable[Path]) -> None:
-        """Refuses to write over one of the files.
+    def refuse_as_outputs(self, outputs: Iterable[Path | str]) -> None:
+        """Refuses to write over one of the files; outputs at URLs are stores, which are no files of a scene.
 
         Raises:
             OutputError: naming it.
         """
         if self.files == (self.stem,):
             return  # one file: ``refuse_outputs`` says it
-        targets = {path.resolve() for path in outputs}
+        targets = {path.resolve() for path in outputs if isinstance(path, Path)}
         for file in self.files:
             if not is_url(file) and Path(file).resolve() in targets:
                 raise OutputError(f"the output {file} is a file of the scene itself; name another")
