@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from geoseg.models.bundle import open_bundle
+    from geoseg.verbs.batch import batch
     from geoseg.verbs.calibrate import calibrate
     from geoseg.verbs.evaluate import evaluate
     from geoseg.verbs.plan import plan
@@ -21,9 +22,21 @@ if TYPE_CHECKING:
     from geoseg.verbs.synth import synth
     from geoseg.verbs.train import train
 
-__all__ = ["__version__", "calibrate", "evaluate", "open_bundle", "plan", "predict", "predict_array", "synth", "train"]
+__all__ = [
+    "__version__",
+    "batch",
+    "calibrate",
+    "evaluate",
+    "open_bundle",
+    "plan",
+    "predict",
+    "predict_array",
+    "synth",
+    "train",
+]
 
 _HOMES = {
+    "batch": "geoseg.verbs.batch",
     "calibrate": "geoseg.verbs.calibrate",
     "evaluate": "geoseg.verbs.evaluate",
     "open_bundle": "geoseg.models.bundle",
