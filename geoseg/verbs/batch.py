@@ -17,9 +17,10 @@ from geoseg.raster.tags import METRICS_TAG, read_tags
 from geoseg.raster.zarr_store import open_store
 from geoseg.verbs.batch_manifest import KINDS, Kind, read_manifest
 from geoseg.verbs.batch_result import BatchResult, export_rows, refuse_export, sum_metrics
-from geoseg.verbs.batch_steps import Step, decide, refuse_kinds, settings_of
+from geoseg.verbs.batch_steps import Step, decide, refuse_kinds, settings_of, unfinished_stamp
 from geoseg.verbs.batch_table import BatchTable, Row, open_table
 from geoseg.verbs.options import RunOptions
+from geoseg.verbs.plan import plan as make_plan
 from geoseg.verbs.predict import PredictResult, predict
 
 if TYPE_CHECKING:
@@ -177,7 +178,16 @@ class _Batch:
             preview=preview,
             on_plan=planned,
             on_progress=self.on_progress,
-            **{**self.options, "overwrite": step.overwrite},
+            **{**self.options, "overwrite": step.overwrite, "restart": self._restarts(step)},
+        )
+
+    def _restarts(self, step: Step) -> bool:
+        """Drop what is begun: the user says so, or the scene failed and is another now, or is asked for otherwise."""
+        if self.options.get("restart"):
+            return True
+        begun = unfinished_stamp(step.outputs, self.kinds) if step.retry else None
+        return begun is not None and (
+            step.changed or begun != make_plan(step.entry.scene, model=self.bundle, **self.options).stamp
         )
 
 

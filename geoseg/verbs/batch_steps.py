@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from geoseg.errors import OutputError, OutputExistsError, PlanError, SceneReadError
+from geoseg.inference.resume import PLAN_ATTRIBUTE
 from geoseg.raster.tags import PLAN_DIGEST_TAG, read_tags
-from geoseg.raster.zarr_store import open_store
+from geoseg.raster.zarr_store import open_store, was_created
 from geoseg.verbs.batch_manifest import Entry, Kind
 from geoseg.verbs.batch_table import Row
 from geoseg.verbs.options import RunOptions
+from geoseg.verbs.outputs import choose_outputs
 
 Action = Literal["keep", "run", "adopt", "skip"]
 """``adopt``: the batch was killed after the outputs were in place and before the table said so."""
@@ -36,6 +38,10 @@ class Step:
     action: Action
     overwrite: bool = False
     """Outputs may be replaced: the user says so, or they are this row's own."""
+    retry: bool = False
+    """The scene failed before."""
+    changed: bool = False
+    """It was begun with other settings."""
 
 
 def settings_of(options: RunOptions, *, model_digest: str) -> dict[str, Any]:
@@ -83,11 +89,16 @@ def decide(
                 foreign.append(outputs[standing.index("foreign")])
             elif "absent" in standing:
                 gone.append(entry.scene)
-        elif row.state == "running" and all(s == "own" for s in standing) and not _unfinished(outputs, kinds):
+        elif row.state == "running" and all(s == "own" for s in standing) and unfinished_stamp(outputs, kinds) is None:
             action = "adopt"
         elif row.state in ("waiting", "skipped") and "absent" not in standing and not options.overwrite:
             action = "skip"
-        steps.append(Step(entry=entry, outputs=outputs, settings=settings, action=action, overwrite=may))
+        steps.append(
+            Step(
+                entry=entry, outputs=outputs, settings=settings, action=action, overwrite=may,
+                retry=row.state == "failed", changed=bool(difference),
+            )
+        )  # fmt: skip
     _refuse(changed, foreign)
     if gone:
         notes.append(f"{len(gone)} scenes were done and their outputs are gone, first {gone[0]}: done again")
@@ -133,13 +144,16 @@ def _digest_of(target: str) -> str | None:
         return None
 
 
-def _unfinished(outputs: Sequence[str], kinds: Sequence[Kind]) -> bool:
-    """True if the unfinished store of a run is there still."""
-    from geoseg.raster.zarr_store import was_created
-    from geoseg.verbs.outputs import choose_outputs
-
+def unfinished_stamp(outputs: Sequence[str], kinds: Sequence[Kind]) -> str | None:
+    """Which files the unfinished store of a run was made from (see ``Plan.stamp``); None if there is no such store."""
     files = [target for target, kind in zip(outputs, kinds, strict=True) if kind != "preview"]
-    return was_created(choose_outputs("scene", files).part)
+    part = choose_outputs("scene", files).part
+    if not was_created(part):
+        return None
+    try:
+        return str(open_store(part).attributes.get(PLAN_ATTRIBUTE, {}).get("stamp", ""))
+    except SceneReadError:
+        return ""
 
 
 def _difference(row: Row, settings: Mapping[str, Any], *, outputs: Sequence[str], reference: str | None) -> str:
@@ -153,7 +167,7 @@ def _difference(row: Row, settings: Mapping[str, Any], *, outputs: Sequence[str]
 def _short(value: Any) -> str:
     if value is None:
         return "default"
-    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    text = ",".join(Path(str(v)).name for v in value) if isinstance(value, list) else str(value)
     return text if len(text) <= 60 else f"{text[:12]}..."
 
 
