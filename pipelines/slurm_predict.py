@@ -3,11 +3,11 @@
     python pipelines/slurm_predict.py scenes.csv maps/ --jobs 8 --cores 16 --memory 32GB --walltime 04:00:00 \
         --partition normal --account my_project --interface ib0
 
-To be started where `sbatch` works: on a login node within `tmux`, or in a small job of its own (one core, 2 GB). Scenes,
-maps and the bundle must lie on a disk that every node sees. Jobs that end at their wall time are replaced, and their
-unfinished tiles are done by others; when this program itself is ended, the same command goes on where it was. The
-connections are encrypted and need certificates that only you can read: others on the cluster cannot use your workers.
-For GPUs: `--directive=--gres=gpu:1 --device cuda`, one GPU and one worker per job. `--print-job` shows the job's script.
+To be started where `sbatch` works: on a login node within `tmux`, or in a small job of its own (one core, 2 GB).
+Scenes, maps and the bundle must lie on a disk that every node sees. Jobs that end at their wall time are replaced, and
+their unfinished tiles are done by others; when this program itself is ended, the same command goes on where it was.
+The connections are encrypted and need certificates that only you can read: others cannot use your workers. For GPUs:
+`--directive=--gres=gpu:1 --device cuda`, one GPU and one worker per job. `--print-job` shows the job's script.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -53,7 +54,6 @@ def make_cluster(
         account: what is charged.
         directives: further ``#SBATCH`` lines.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     hours, minutes, seconds = map(int, walltime.split(":"))
     lifetime = max(60, hours * 3600 + minutes * 60 + seconds - 120)
     return SLURMCluster(
@@ -82,14 +82,13 @@ def make_cluster(
 
 
 def write_certificates(folder: Path, security: Security) -> dict[str, str]:
-    """Files with the client's side of temporary certificates, readable by their owner only, as geoseg's options."""
+    """The client's side of temporary certificates as files in a folder of one's own, named as geoseg's options."""
     found = security.get_tls_config_for_role("client")
     paths = {}
     for option, name in (("tls_ca_file", "ca_file"), ("tls_cert", "cert"), ("tls_key", "key")):
-        path = folder / f"client-{name}.pem"
-        path.unlink(missing_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-            stream.write(found[name])
+        path = folder / f"{name}.pem"
+        path.touch(mode=0o600)
+        path.write_text(found[name])
         paths[option] = str(path)
     return paths
 
@@ -146,17 +145,18 @@ def main(
 ) -> None:
     """Predict every scene of MANIFEST into the folder MAPS."""
     folder = Path(maps).absolute() / ".dask"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     security = Security.temporary()
     cluster = make_cluster(
         folder, cores=cores, memory=memory, walltime=walltime, interface=interface, security=security,
         partition=partition, account=account, directives=directives,
     )  # fmt: skip
-    with cluster:
+    with cluster, TemporaryDirectory(dir=folder) as private:
         if print_job:
             click.echo(cluster.job_script())
             return
         try:
-            failed = run(manifest, maps, cluster, jobs=jobs, **write_certificates(folder, security), **options)
+            failed = run(manifest, maps, cluster, jobs=jobs, **write_certificates(Path(private), security), **options)
         except GeosegError as error:
             raise click.ClickException(str(error)) from error
     sys.exit(1 if failed else 0)
