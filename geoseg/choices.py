@@ -14,7 +14,7 @@ Fuse = Literal["score", "equal"]
 FUSES: tuple[Fuse, ...] = get_args(Fuse)
 
 Scheduler = Literal["threads", "sync"]
-"""``threads``: Dask in this process. ``sync``: one tile after the other, for debugging."""
+"""In this process. ``threads``: Dask. ``sync``: one tile after the other, for debugging."""
 SCHEDULERS: tuple[Scheduler, ...] = get_args(Scheduler)
 
 Resolution = Literal["auto", "native"]

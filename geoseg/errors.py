@@ -29,6 +29,10 @@ class PlanError(GeosegError, ValueError):
     """Options that cannot be met together: patch size, overlap, multiple, memory."""
 
 
+class ClusterError(GeosegError, RuntimeError):
+    """Workers or a scheduler that cannot be reached, that cannot do a run, or that were lost while it lasted."""
+
+
 class OutputError(GeosegError, OSError):
     """A target that cannot be written: unwritable folder, full disk, unknown suffix."""
 

@@ -37,6 +37,38 @@ RUNNING = (
 )
 """How patches are run."""
 
+CLUSTER = (
+    click.option(
+        "--scheduler",
+        metavar="threads|sync|tcp://HOST:PORT|tls://HOST:PORT",
+        default="threads",
+        show_default=True,
+        help="A Dask cluster's address; threads is this process, sync one tile at a time.",
+    ),
+    click.option("--scheduler-file", metavar="JSON", help="What dask scheduler --scheduler-file wrote."),
+    click.option("--workers", type=int, metavar="N", help="Run on N processes of this machine; with cuda one per GPU."),
+    click.option("--tls-ca-file", metavar="PEM", help="Certificates that sign a tls:// cluster's."),
+    click.option("--tls-cert", metavar="PEM", help="Certificate of this client."),
+    click.option("--tls-key", metavar="PEM", help="Key of this client."),
+    click.option("--dashboard", is_flag=True, help="Open Dask's dashboard of a cluster of our own, on loopback."),
+    click.option(
+        "--retries",
+        type=int,
+        default=3,
+        show_default=True,
+        help="How often a tile may be lost with its worker, or fail for a passing reason.",
+    ),
+    click.option(
+        "--patience",
+        type=float,
+        default=60.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long to wait for workers, or for a scheduler that does not answer.",
+    ),
+)
+"""Where tiles run."""
+
 PRINTING = (
     click.option("--quiet", "-q", is_flag=True, help="No tables, notes or progress."),
     click.option("--debug", is_flag=True, help="Log in detail, and show tracebacks."),

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from geoseg.choices import COMPRESSIONS, FUSES, SCHEDULERS
-from geoseg.cli.options import PRINTING, READING, RUNNING, with_options
+from geoseg.choices import COMPRESSIONS, FUSES
+from geoseg.cli.options import CLUSTER, PRINTING, READING, RUNNING, with_options
 from geoseg.cli.params import AutoInt, ContextCount
 from geoseg.cli.report import print_json, print_rows, say, tile_progress
 from geoseg.cli.signals import advise_on_stop
@@ -37,6 +37,7 @@ _run_options = with_options(
     click.option("--confidence", is_flag=True, help="Write the winner's probability, percent, to the Zarr."),
     click.option("--probabilities", is_flag=True, help="Write every class's probability, percent, to the Zarr."),
     click.option("--zarr-format", type=click.Choice(["3", "2"]), default="3", help="2 opens in GDAL and QGIS."),
+    *CLUSTER,
     *PRINTING,
 )
 
@@ -69,7 +70,6 @@ def plan(scene: str, *, model: str | None, quiet: bool, as_json: bool, **options
 @click.option("--reference", "-r", "references", multiple=True, metavar="TRUTH", help="Label raster to score against.")
 @click.option("--preview", metavar="PNG", help="Quick look of the classes over the scene.")
 @click.option("--compress", type=click.Choice(COMPRESSIONS), default="deflate", show_default=True, help="Of the COG.")
-@click.option("--scheduler", type=click.Choice(SCHEDULERS), default="threads", help="sync: one tile at a time.")
 @click.option("--overwrite", is_flag=True, help="Replace existing outputs.")
 @click.option("--restart", is_flag=True, help="Drop an unfinished run instead of continuing it.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")

@@ -8,6 +8,7 @@ import numpy as np
 
 from geoseg.geometry.tiles import TileGrid
 from geoseg.inference import machine
+from geoseg.inference.capacity import Capacity
 from geoseg.inference.layers import Layers
 from geoseg.inference.passes import Passes
 from geoseg.inference.plan import Cost
@@ -22,8 +23,6 @@ ACTIVATION_BYTES_PER_PIXEL = 1000.0
 """A guess for networks without a card."""
 
 _LIBRARIES_BYTES = 1_200_000_000  # torch, smp, GDAL and dask at work, without activations: measured
-_MEMORY_SHARE = 0.7  # of the machine's memory that a plan may use
-_DEVICE_SHARE = 0.85  # of a GPU's free memory: its libraries and fragments take the rest
 _EFFICIENCY = 0.68  # of that rate which the card's networks reach in eager PyTorch, measured
 _START_SECONDS = 4.0
 
@@ -37,21 +36,10 @@ class Need:
     device: int
     """Bytes of the GPU's memory; 0 on a CPU."""
 
-    def fits(self, device: str) -> bool:
-        """True if this machine, and its device, have that to give."""
-        return self.host <= memory_to_give() and (device == "cpu" or self.device <= device_to_give(device))
-
-
-def memory_to_give() -> int:
-    """Bytes of this machine's memory that a plan may use."""
-    return int(machine.memory_bytes() * _MEMORY_SHARE)
-
-
-def device_to_give(device: str) -> int:
-    """Bytes of a GPU's memory that a plan may use: a share of what is free on it now."""
-    import torch
-
-    return int(torch.cuda.mem_get_info(device)[0] * _DEVICE_SHARE)
+    def fits(self, capacity: Capacity) -> bool:
+        """True if a worker, and its device, have that to give."""
+        on_device = capacity.device == "cpu" or self.device <= capacity.device_to_give
+        return self.host <= capacity.host_to_give and on_device
 
 
 def memory_need(
@@ -91,18 +79,18 @@ def _most_read(passes: Passes, grid: TileGrid) -> int:
 
 
 def cost_of(
-    passes: Passes, grid: TileGrid, *, model: ModelSource, info: SceneInfo, layers: Layers, device: str
+    passes: Passes, grid: TileGrid, *, model: ModelSource, info: SceneInfo, layers: Layers, capacity: Capacity
 ) -> Cost:
     """What the run is predicted to take."""
     pixels = grid.lattice.shape[0] * grid.lattice.shape[1]
     maps = 1 + layers.confidence + layers.contexts + len(model.legend) * layers.probabilities
     seconds = None
-    if model.macs_per_pixel is not None and device == "cpu":
+    if model.macs_per_pixel is not None and capacity.device == "cpu" and capacity.local:
         rate = machine.macs_per_second() * _EFFICIENCY
         computing = passes.computed_pixels(grid) * model.macs_per_pixel / rate
         seconds = round(_START_SECONDS + computing + pixels * 4e-8, 1)
     return Cost(
-        memory_bytes=memory_need(passes, grid, model=model, info=info, layers=layers, device=device).host,
+        memory_bytes=memory_need(passes, grid, model=model, info=info, layers=layers, device=capacity.device).host,
         disk_bytes=int(pixels * (maps + 2) * 4 / 3),
         seconds=seconds,
     )

@@ -7,8 +7,9 @@ from dataclasses import replace
 from geoseg.errors import PlanError
 from geoseg.geometry.lattice import Lattice, round_up
 from geoseg.geometry.tiles import TileGrid, make_tiles
+from geoseg.inference.capacity import Capacity
 from geoseg.inference.context_choice import Choice, choose_contexts, distinct, shortage
-from geoseg.inference.costs import Need, device_to_give, memory_need, memory_to_give
+from geoseg.inference.costs import Need, memory_need
 from geoseg.inference.options import PlanOptions
 from geoseg.inference.passes import Adaptive, ContextPass, Passes, fit_lattice
 from geoseg.models.source import ModelSource
@@ -31,11 +32,14 @@ class PassPlanner:
         info: the scene.
         model: the network and what its card says.
         options: what was asked for; the device is a real one.
+        capacity: what the smallest worker has.
         halo: pixels, a multiple of the network's.
     """
 
-    def __init__(self, info: SceneInfo, model: ModelSource, options: PlanOptions, *, halo: int) -> None:
-        self._info, self._model, self._options, self._halo = info, model, options, halo
+    def __init__(
+        self, info: SceneInfo, model: ModelSource, options: PlanOptions, *, capacity: Capacity, halo: int
+    ) -> None:
+        self._info, self._model, self._options, self._capacity, self._halo = info, model, options, capacity, halo
 
     def choose(self) -> Choice:
         """The contexts: the one that was asked for, or the card's best.
@@ -57,7 +61,7 @@ class PassPlanner:
             contexts=options.contexts,
             fuse=options.fuse,
             lattice_of=self._lattice,
-            fits=lambda lattice: self._need(lattice).fits(options.device),
+            fits=lambda lattice: self._need(lattice).fits(self._capacity),
         )
         return choice if choice.scored else self._halved(choice)
 
@@ -133,14 +137,14 @@ class PassPlanner:
 
     def _shortfall(self, need: Need) -> str:
         """The numbers of a plan that does not fit."""
-        device = self._options.device
-        if device != "cpu" and need.device > device_to_give(device):
-            return f"{need.device / 1e9:.1f} GB on {device}, which has {device_to_give(device) / 1e9:.1f} GB to give"
-        return f"{need.host / 1e9:.1f} GB, this machine has {memory_to_give() / 1e9:.1f} GB to give"
+        has = self._capacity
+        if has.device != "cpu" and need.device > has.device_to_give:
+            return f"{need.device / 1e9:.1f} GB on {has.device}, which has {has.device_to_give / 1e9:.1f} GB to give"
+        return f"{need.host / 1e9:.1f} GB, {has.where} has {has.host_to_give / 1e9:.1f} GB to give"
 
     def _demand_memory(self, lattice: Lattice) -> None:
         need = self._need(lattice)
-        if not need.fits(self._options.device):
+        if not need.fits(self._capacity):
             raise PlanError(
                 f"patches of {lattice.patch[0]} x {lattice.patch[1]} px need about {self._shortfall(need)}; use a"
                 " smaller --patch-size"
@@ -149,14 +153,14 @@ class PassPlanner:
     def _halved(self, choice: Choice) -> Choice:
         """A default context that memory does not take is halved until it does."""
         wanted = context = choice.sizes[0]
-        while not self._need(self._lattice(context)).fits(self._options.device):
+        while not self._need(self._lattice(context)).fits(self._capacity):
             smaller = round_up(context // 2, self._model.rule.multiple)
             if smaller <= 2 * self._halo or smaller >= context or self._model.rule.refusal(smaller) is not None:
                 self._demand_memory(self._lattice(context))
             context = smaller
         if context == wanted:
             return choice
-        note = f"context {context} instead of {wanted}: what this machine's memory takes"
+        note = f"context {context} instead of {wanted}: what the memory of {self._capacity.where} takes"
         return replace(choice, sizes=(context,), notes=(*choice.notes, note))
 
     def _batched(self, passes: Passes, grid: TileGrid) -> Passes:
@@ -177,7 +181,7 @@ class PassPlanner:
                 contexts=tuple(replace(c, batch_size=n) for c, n in zip(passes.contexts, sizes, strict=True)),
             )
             need = self._memory(found, grid)
-            if need.fits(options.device):
+            if need.fits(self._capacity):
                 return found
             if asked is not None:
                 raise PlanError(

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from geoseg.choices import Scheduler
-from geoseg.inference.executors import run_tiles
+import numpy as np
+import numpy.typing as npt
+
+from geoseg.geometry.tiles import TileGrid
+from geoseg.inference.executors import Session
 from geoseg.inference.plan import Plan
 from geoseg.inference.tilework import TileReport, TileTask, end_run, start_run
 from geoseg.models.source import ModelSource
 from geoseg.raster.zarr_store import ResultStore
+from geoseg.version import __version__
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,7 +53,7 @@ def run_plan(
     model: ModelSource,
     store: ResultStore,
     *,
-    scheduler: Scheduler = "threads",
+    session: Session,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Progress:
     """Segments every tile of a plan that the store does not hold yet.
@@ -58,33 +62,56 @@ def run_plan(
         plan: what to do.
         model: where workers get the network.
         store: what ``open_part`` of ``resume.py`` gave.
-        scheduler: ``threads`` or ``sync``.
+        session: what runs the tiles.
         on_progress: called once before the first tile and after each.
 
     Raises:
+        ClusterError: if workers cannot do it; found before any tile.
         GeosegError: the first tile's error; finished tiles stay in the store.
     """
-    done = store.done()
+    run = uuid.uuid4().hex
+    task = TileTask(
+        store=str(getattr(store, "location", store.path)),
+        digest=plan.digest,
+        model=model.recipe,
+        run=run,
+        version=__version__,
+        shared=session.shared,
+    )
+    done = done_mask(plan.grid, store.done())
     progress = Progress(tiles=plan.tile_count, pixels=plan.geobox.shape[0] * plan.geobox.shape[1])
-    waiting = []
-    for tile in plan.tiles():
-        if tile.key in done:
-            progress.tiles_done += 1
-            progress.resumed_tiles += 1
-            progress.pixels_done += tile.core.pixels
-            progress.resumed_pixels += tile.core.pixels
-        else:
-            waiting.append((tile.row, tile.col))
+    progress.tiles_done = progress.resumed_tiles = int(done.sum())
+    progress.pixels_done = progress.resumed_pixels = _pixels(plan.grid, done)
+    if progress.tiles_done < progress.tiles:
+        session.preflight(task)
     if on_progress is not None:
         on_progress(progress)
-    run = uuid.uuid4().hex
     start_run(run)
-    task = TileTask(plan=plan, model=model, store=store.path, run=run)
+    waiting = ((tile.row, tile.col) for tile in plan.tiles() if not done[tile.row, tile.col])
     try:
-        for report in run_tiles(task, waiting, scheduler=scheduler):
+        for report in session.run(task, waiting):
             progress.add(report)
             if on_progress is not None:
                 on_progress(progress)
     finally:
         end_run(run)
     return progress
+
+
+def done_mask(grid: TileGrid, keys: Iterable[str]) -> npt.NDArray[np.bool_]:
+    """(rows, columns) of tiles, True for those among the keys; a byte a tile, however many there are."""
+    mask = np.zeros(grid.shape, np.bool_)
+    for key in keys:
+        row, _, col = key.partition(".")
+        mask[int(row), int(col)] = True
+    return mask
+
+
+def _pixels(grid: TileGrid, chosen: npt.NDArray[np.bool_]) -> int:
+    """Pixels in the cores of some tiles."""
+    if not chosen.any():
+        return 0
+    rows, cols = grid.shape
+    heights = np.array([grid.tile(row, 0).core.height for row in range(rows)], np.int64)
+    widths = np.array([grid.tile(0, col).core.width for col in range(cols)], np.int64)
+    return int((chosen * heights[:, None] * widths).sum())

@@ -6,26 +6,32 @@ from dataclasses import replace
 
 from geoseg.geometry.lattice import round_up
 from geoseg.geometry.tiles import chunk_side
-from geoseg.inference import machine
+from geoseg.inference.capacity import Capacity, capacity_here
 from geoseg.inference.costs import SLOTS, cost_of
 from geoseg.inference.options import PlanOptions
 from geoseg.inference.pass_planner import PassPlanner
 from geoseg.inference.plan import Plan, PlannedContext
-from geoseg.models.device import pick_device
 from geoseg.models.source import ModelSource
 from geoseg.raster.scene import SceneInfo
 
 
-def make_plan(info: SceneInfo, model: ModelSource, options: PlanOptions) -> Plan:
+def make_plan(info: SceneInfo, model: ModelSource, options: PlanOptions, *, capacity: Capacity | None = None) -> Plan:
     """The plan of one scene.
 
+    Args:
+        info: the scene.
+        model: the network and what its card says.
+        options: what was asked for.
+        capacity: what the smallest worker has; None: what this process has.
+
     Raises:
-        PlanError: if the options cannot be met together or within the machine's memory.
+        PlanError: if the options cannot be met together or within the workers' memory.
     """
     options.check()
-    options = replace(options, device=pick_device(options.device))
+    has = capacity or capacity_here(options.device)
+    options = replace(options, device=has.device)
     notes = [*info.notes, *_dtype_notes(info, model)]
-    planner = PassPlanner(info, model, options, halo=_halo(model, options, notes))
+    planner = PassPlanner(info, model, options, capacity=has, halo=_halo(model, options, notes))
     choice = planner.choose()
     notes += choice.notes
     passes, grid = planner.passes(choice, notes)
@@ -54,12 +60,12 @@ def make_plan(info: SceneInfo, model: ModelSource, options: PlanOptions) -> Plan
         stitch=options.stitch,
         device=options.device,
         runtime="eager",
-        threads=options.threads or machine.core_count(),
+        threads=options.threads or has.threads,
         slots=SLOTS,
         layers=options.layers,
         zarr_format=options.zarr_format,
         chunk=(chunk_side(stride[0]), chunk_side(stride[1])),
-        cost=cost_of(passes, grid, model=model, info=info, layers=options.layers, device=options.device),
+        cost=cost_of(passes, grid, model=model, info=info, layers=options.layers, capacity=has),
         notes=tuple(notes),
     )
 

@@ -1,33 +1,46 @@
-"""What a worker does with one tile: read, segment, write, mark. A task carries this recipe and two numbers."""
+"""What a worker does with one tile: read, segment, write, mark. A task is some words and two numbers."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from functools import cache, lru_cache
 
-from geoseg.errors import StoppedError
+from geoseg.errors import PlanError, StoppedError
+from geoseg.geometry.tiles import Tile
 from geoseg.geometry.windows import Window
 from geoseg.inference.decide import TileResult
 from geoseg.inference.plan import Plan
+from geoseg.inference.resume import PLAN_ATTRIBUTE
 from geoseg.inference.segment import Engine, TilePixels, segment_tile
-from geoseg.models.source import ModelSource
+from geoseg.models.source import ModelRecipe
 from geoseg.raster.reading import read_window
 from geoseg.raster.zarr_store import ResultStore, open_store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TileTask:
-    """Everything a worker needs for any tile of a run; picklable, without handles or weights."""
+    """Everything a worker needs for any tile of a run; small, picklable, without handles, weights or the plan.
 
-    plan: Plan
-    model: ModelSource
-    store: Path
+    The plan is in the store, where workers that join late find it too.
+    """
+
+    store: str
+    """Where the unfinished store is."""
+    digest: str
+    """Of the plan."""
+    model: ModelRecipe
     run: str
-    """Name of the run in this process, for stopping it."""
+    """Name of the run, for stopping it."""
+    version: str
+    """Of the geoseg that planned."""
+    shared: bool = False
+    """True if workers are other processes: each looks once whether it can do this run, and at a tile's marker before
+    it works, for a tile may have been finished by a worker that died before it could say so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +76,17 @@ def end_run(name: str) -> None:
     """Forgets a run that ended, and its store's handle. A stopped run stays known: a thread may still ask."""
     if name in _stops and not _stops[name].is_set():
         del _stops[name]
-    _store.cache_clear()
+    _open.cache_clear()
+
+
+def open_run(task: TileTask) -> tuple[ResultStore, Plan]:
+    """The store of a task and the plan inside, opened once per process.
+
+    Raises:
+        SceneReadError: if there is no store.
+        PlanError: if the store holds another plan, or none.
+    """
+    return _open(task.store, task.digest)
 
 
 def work_tile(task: TileTask, row: int, col: int) -> TileReport:
@@ -74,36 +97,65 @@ def work_tile(task: TileTask, row: int, col: int) -> TileReport:
         OutputError: if the store cannot be written.
         StoppedError: if the run was told to stop meanwhile.
     """
-    tile = task.plan.grid.tile(row, col)
-    _raise_if_stopped(task.run)
+    if task.shared:
+        from geoseg.inference.readiness import check_once
+
+        check_once(task)
+    store, plan = open_run(task)
+    tile = plan.grid.tile(row, col)
+    check_stop = _stop_check(task.run)
+    with _slot(plan.slots, check_stop):
+        if task.shared and store.is_done(tile.key):
+            return _report(tile, TileTimes())
+        result, times = segment(plan, task.model, tile, check_stop=check_stop)
+        check_stop()
+        writing = time.perf_counter()
+        _write(store, tile.core, result)
+        store.mark_done(tile.key)  # a marked tile is whole
+        return _report(tile, times, computed_pixels=result.computed_pixels, write=time.perf_counter() - writing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TileTimes:
+    """Seconds of a tile."""
+
+    read: float = 0.0
+    compute: float = 0.0
+
+
+def segment(
+    plan: Plan, model: ModelRecipe, tile: Tile, *, check_stop: Callable[[], None] = lambda: None
+) -> tuple[TileResult, TileTimes]:
+    """Reads and segments a tile; nothing is written. Safe on any thread: one computes on a device at a time.
+
+    Raises:
+        SceneReadError: if the read window cannot be read.
+    """
+    check_stop()
     started = time.perf_counter()
-    passes = task.plan.passes
+    passes = plan.passes
     window = passes.read(tile.core)
-    pixels, valid = read_window(task.plan.recipe, window)
+    pixels, valid = read_window(plan.recipe, window)
     source = TilePixels(pixels=pixels, valid=valid, window=window)
-    read = time.perf_counter()
+    read = time.perf_counter() - started
 
-    def compute() -> tuple[TileResult, float]:
+    def compute() -> tuple[TileResult, TileTimes]:
         begun = time.perf_counter()
-        engine = Engine(
-            predictor=task.model.predictor(task.plan.device), check_stop=lambda: _raise_if_stopped(task.run)
-        )
-        result = segment_tile(
-            source, tile.core, passes=passes, engine=engine, layers=task.plan.layers, ids=task.plan.legend.ids
-        )
-        return result, time.perf_counter() - begun
+        engine = Engine(predictor=model.predictor(plan.device), check_stop=check_stop)
+        result = segment_tile(source, tile.core, passes=passes, engine=engine, layers=plan.layers, ids=plan.legend.ids)
+        return result, TileTimes(read=read, compute=time.perf_counter() - begun)
 
-    result, computing = _device_thread(task.plan.device, task.plan.threads).submit(compute).result()
-    writing = time.perf_counter()
-    _write(_store(task.store), tile.core, result)
-    _store(task.store).mark_done(tile.key)  # a marked tile is whole
+    return _device_thread(plan.device, plan.threads).submit(compute).result()
+
+
+def _report(tile: Tile, times: TileTimes, *, computed_pixels: int = 0, write: float = 0.0) -> TileReport:
     return TileReport(
         key=tile.key,
         pixels=tile.core.pixels,
-        computed_pixels=result.computed_pixels,
-        read_seconds=read - started,
-        compute_seconds=computing,
-        write_seconds=time.perf_counter() - writing,
+        computed_pixels=computed_pixels,
+        read_seconds=times.read,
+        compute_seconds=times.compute,
+        write_seconds=write,
     )
 
 
@@ -118,10 +170,52 @@ def _write(store: ResultStore, core: Window, result: TileResult) -> None:
         store.write_context(core, result.contexts)
 
 
-def _raise_if_stopped(run: str) -> None:
-    stop = _stops.get(run)
-    if stop is not None and stop.is_set():
-        raise StoppedError("stopped", signum=2)
+class _Unwanted(threading.local):
+    """What a cluster says of the tile that this thread works on."""
+
+    check: Callable[[], bool] | None = None
+
+
+_unwanted = _Unwanted()
+
+
+@contextmanager
+def unless(unwanted: Callable[[], bool]) -> Iterator[None]:
+    """Within, the tile of this thread gives up between two batches once ``unwanted()`` is True."""
+    _unwanted.check = unwanted
+    try:
+        yield
+    finally:
+        _unwanted.check = None
+
+
+def _stop_check(run: str) -> Callable[[], None]:
+    """What raises StoppedError once nobody wants the tile of this thread any more; callable on any thread."""
+    unwanted = _unwanted.check
+
+    def check() -> None:
+        stop = _stops.get(run)
+        if (stop is not None and stop.is_set()) or (unwanted is not None and unwanted()):
+            raise StoppedError("stopped", signum=2)
+
+    return check
+
+
+@contextmanager
+def _slot(count: int, check_stop: Callable[[], None]) -> Iterator[None]:
+    """One of the places for tiles in work that memory was planned for, however many threads a worker has."""
+    slots = _slots(count)
+    while not slots.acquire(timeout=0.5):
+        check_stop()
+    try:
+        yield
+    finally:
+        slots.release()
+
+
+@cache
+def _slots(count: int) -> threading.BoundedSemaphore:
+    return threading.BoundedSemaphore(count)
 
 
 @cache
@@ -134,6 +228,10 @@ def _device_thread(device: str, threads: int) -> ThreadPoolExecutor:
     )
 
 
-@cache
-def _store(path: Path) -> ResultStore:
-    return open_store(path)
+@lru_cache(maxsize=4)  # a worker may serve many runs
+def _open(location: str, digest: str) -> tuple[ResultStore, Plan]:
+    store = open_store(location)
+    found = store.attributes.get(PLAN_ATTRIBUTE)
+    if found is None or found.get("digest") != digest:
+        raise PlanError(f"{location} holds another run's plan, or none")
+    return store, Plan.from_json(found)

@@ -15,7 +15,7 @@ from geoseg.contexts.candidates import SizeRule
 from geoseg.contexts.scores import ScoreTable
 from geoseg.errors import BundleError
 from geoseg.legend import Legend
-from geoseg.models.bundle import Bundle, open_bundle
+from geoseg.models.bundle import Bundle, default_bundle_path, open_bundle
 from geoseg.models.modes import Modes, modes_of, restore_modes
 
 if TYPE_CHECKING:
@@ -49,6 +49,56 @@ class _Held:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRecipe:
+    """How a worker gets the network: a few words, no weights."""
+
+    digest: str
+    """SHA-256 of the bundle file, or of a module's weights."""
+    path: Path | None
+    """The bundle; None for a module, which only its own process has."""
+    packaged: bool
+    """True for the bundle that ships with geoseg: every worker takes that of its own installation."""
+    multiple: int
+    """What sides of patches must be multiples of."""
+
+    def predictor(self, device: str) -> Predictor:
+        """The predictor of this process on ``device``, loaded once.
+
+        Raises:
+            BundleError: if the file is another than the one that was planned with.
+        """
+        key = (self.digest, device)
+        with _lock:
+            if key not in _predictors:
+                _predictors.clear()  # one model at a time: its weights are what memory was planned for
+                _predictors[key] = self._load(device)
+            return _predictors[key]
+
+    def open(self) -> Bundle:
+        """The bundle, looked at on this worker.
+
+        Raises:
+            BundleError: if it cannot be read, or is another than the one that was planned with.
+        """
+        if self.path is None:
+            raise BundleError("a torch.nn.Module exists in its own process only: save it as a bundle for other workers")
+        bundle = open_bundle(None if self.packaged else self.path)
+        if bundle.digest != self.digest:
+            raise BundleError(
+                f"{bundle.path} is not the model the run was planned with ({bundle.digest[:12]}, planned"
+                f" {self.digest[:12]}); give the first one again or start the run anew"
+            )
+        return bundle
+
+    def _load(self, device: str) -> Predictor:
+        from geoseg.models.runtime import EagerPredictor, make_predictor
+
+        if self.path is None:
+            return EagerPredictor(_held[self.digest].network, device=device, multiple=self.multiple)
+        return make_predictor(self.open(), device=device)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSource:
     """What a plan needs to know of a model, and how a worker gets it."""
 
@@ -74,18 +124,19 @@ class ModelSource:
     activation_bytes_per_pixel: float | None = None
     macs_per_pixel: float | None = None
 
-    def predictor(self, device: str) -> Predictor:
-        """The predictor of this process on ``device``, loaded once.
+    @property
+    def recipe(self) -> ModelRecipe:
+        """What travels to workers."""
+        return ModelRecipe(
+            digest=self.digest,
+            path=self.path,
+            packaged=self.path is not None and self.path == default_bundle_path().resolve(),
+            multiple=self.rule.multiple,
+        )
 
-        Raises:
-            BundleError: if the file is another than the one that was planned with.
-        """
-        key = (self.digest, device)
-        with _lock:
-            if key not in _predictors:
-                _predictors.clear()  # one model at a time: its weights are what memory was planned for
-                _predictors[key] = self._load(device)
-            return _predictors[key]
+    def predictor(self, device: str) -> Predictor:
+        """The predictor of this process on ``device``; see ``ModelRecipe.predictor``."""
+        return self.recipe.predictor(device)
 
     def release(self) -> None:
         """Gives a caller's module back as it was; does nothing for a bundle, which may be used again."""
@@ -97,19 +148,6 @@ class ModelSource:
             restore_modes(held.modes)
             if held.device is not None:
                 held.network.to(held.device)
-
-    def _load(self, device: str) -> Predictor:
-        from geoseg.models.runtime import EagerPredictor, make_predictor
-
-        if self.path is None:
-            return EagerPredictor(_held[self.digest].network, device=device, multiple=self.rule.multiple)
-        bundle = open_bundle(self.path)
-        if bundle.digest != self.digest:
-            raise BundleError(
-                f"{self.path} is not the model the run was planned with ({bundle.digest[:12]}, planned"
-                f" {self.digest[:12]}); give the first one again or start the run anew"
-            )
-        return make_predictor(bundle, device=device)
 
 
 def from_bundle(bundle: Bundle) -> ModelSource:

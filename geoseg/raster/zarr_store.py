@@ -9,6 +9,7 @@ and neither its concurrency nor its threads changed that by more than a few.
 from __future__ import annotations
 
 import itertools
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -123,6 +124,23 @@ class ResultStore:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / quote(key, safe="")).touch()
 
+    def probe(self) -> None:
+        """Write and remove a file beside the markers.
+
+        Raises:
+            OutputError: if the store cannot be written from here.
+        """
+        with output_errors(self.path):
+            folder = self.path / _DONE
+            folder.mkdir(parents=True, exist_ok=True)
+            probe = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}.partial")
+            probe.touch()
+            probe.unlink()
+
+    def is_done(self, key: str) -> bool:
+        """True if a tile is done."""
+        return (self.path / _DONE / quote(key, safe="")).exists()
+
     def done(self) -> frozenset[str]:
         """Keys of the tiles that are done."""
         folder = self.path / _DONE
@@ -210,12 +228,13 @@ def create_store(path: Path, spec: StoreSpec) -> ResultStore:
     return ResultStore(path, spec, group)
 
 
-def open_store(path: Path) -> ResultStore:
+def open_store(location: str | Path) -> ResultStore:
     """Open a store that ``create_store`` made, whole or in work.
 
     Raises:
         SceneReadError: if there is none.
     """
+    path = Path(location)
     try:
         group = _open_group(path)
         attributes: dict[str, Any] = dict(group.attrs.asdict())

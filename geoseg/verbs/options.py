@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from geoseg.choices import COMPRESSIONS, FUSES, RESOLUTIONS, SCHEDULERS, STITCHES, Compression, Resolution, Scheduler
+from geoseg.choices import COMPRESSIONS, FUSES, RESOLUTIONS, STITCHES, Compression, Resolution
 from geoseg.errors import PlanError
+from geoseg.inference.executors.options import PATIENCE, RETRIES, ClusterOptions
 from geoseg.inference.options import PlanOptions
 
 
@@ -29,7 +30,16 @@ class RunOptions(PlanOptions):
     max_pixels: int | None = None
     """Refuse scenes of more pixels."""
     compress: Compression = "deflate"
-    scheduler: Scheduler = "threads"
+    scheduler: str = "threads"
+    """``threads`` or ``sync`` in this process, or the address of a cluster; see ``ClusterOptions``."""
+    scheduler_file: str | None = None
+    workers: int | None = None
+    tls_ca_file: str | None = None
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    dashboard: bool = False
+    retries: int = RETRIES
+    patience: float = PATIENCE
     overwrite: bool = False
     """Replace existing outputs, each whole until its successor is."""
     restart: bool = False
@@ -41,10 +51,15 @@ class RunOptions(PlanOptions):
             ("fuse", FUSES),
             ("resolution", RESOLUTIONS),
             ("compress", COMPRESSIONS),
-            ("scheduler", SCHEDULERS),
             ("zarr_format", (2, 3)),
         ):
             if getattr(self, name) not in choices:
                 raise PlanError(f"{name} {getattr(self, name)!r}: there are {', '.join(str(c) for c in choices)}")
         if self.contexts != "adaptive" and not isinstance(self.contexts, int):
             raise PlanError(f"contexts {self.contexts!r}: a number of contexts, or 'adaptive'")
+        _ = self.cluster
+
+    @property
+    def cluster(self) -> ClusterOptions:
+        """Where tiles run."""
+        return ClusterOptions(**{f.name: getattr(self, f.name) for f in fields(ClusterOptions)})

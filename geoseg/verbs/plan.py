@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from geoseg.inference.executors import open_session
 from geoseg.inference.plan import Plan
 from geoseg.legend import Legend
 from geoseg.verbs.options import RunOptions
@@ -34,7 +35,9 @@ def plan(
     Raises:
         GeosegError: if scene, model or options do not go together.
     """
-    ready = prepare(scene, model=model, multiple=multiple, legend=legend, options=RunOptions(**options))
+    asked = RunOptions(**options)
+    with open_session(asked.cluster, device=asked.device) as session:
+        ready = prepare(scene, model=model, multiple=multiple, legend=legend, options=asked, session=session)
     ready.model.release()
     return ready.plan
 

@@ -6,12 +6,14 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import geoseg
 from geoseg.errors import OutputError
 from geoseg.evaluation.compare import evaluate_windows
+from geoseg.inference.executors import Session, open_session
 from geoseg.inference.machine import peak_rss_bytes
 from geoseg.inference.pipeline import Progress, run_plan
 from geoseg.inference.plan import Plan
@@ -80,6 +82,7 @@ def predict(
     legend: Legend | None = None,
     on_progress: OnProgress | None = None,
     on_plan: Callable[[Plan], None] | None = None,
+    session: Session | None = None,
     **options: Any,
 ) -> PredictResult:
     """Turns a scene into a class map.
@@ -96,6 +99,7 @@ def predict(
         legend: of a module: what its channels mean; None numbers them.
         on_progress: called before the first tile and after each.
         on_plan: called with the plan before anything runs.
+        session: what runs the tiles, for several runs one after the other; None: what the options name, for this run.
         **options: fields of :class:`geoseg.verbs.options.RunOptions`.
 
     Raises:
@@ -112,19 +116,20 @@ def predict(
     continued = was_created(files.part)
     if not continued:  # the cheapest refusal comes first
         refuse_outputs(files, scene=name, overwrite=asked.overwrite)
-    ready = prepare(name, model=model, multiple=multiple, legend=legend, options=asked)
-    try:
+    with ExitStack() as releasing, ExitStack() as opened:  # tiles may be in work until the session is closed
+        active = session or opened.enter_context(open_session(asked.cluster, device=asked.device))
+        ready = prepare(name, model=model, multiple=multiple, legend=legend, options=asked, session=active)
+        releasing.callback(ready.model.release)
         truth = None if reference is None else _inspect_reference(reference, ready)
         if continued:
             refuse_outputs(files, scene=name, overwrite=asked.overwrite, plan_digest=ready.plan.digest)
-        ready.model.predictor(ready.plan.device)  # a network that cannot be loaded is found before anything is written
+        if not active.shared:  # a network that cannot be loaded is found before anything is written
+            ready.model.predictor(ready.plan.device)
         make_folders(files)
         store = open_part(ready.plan, files.part, restart=asked.restart, attributes=_provenance(ready))
         if on_plan is not None:
             on_plan(ready.plan)
-        progress = run_plan(ready.plan, ready.model, store, scheduler=asked.scheduler, on_progress=on_progress)
-    finally:
-        ready.model.release()
+        progress = run_plan(ready.plan, ready.model, store, session=active, on_progress=on_progress)
     finishing = time.perf_counter()
     metrics = _finish(store, files, ready, asked, truth=truth, enter=_stages(progress, on_progress))
     ended = time.perf_counter()

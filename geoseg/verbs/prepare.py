@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geoseg.errors import PlanError
+from geoseg.inference.executors import Session
 from geoseg.inference.plan import Plan
 from geoseg.inference.planner import make_plan
 from geoseg.legend import Legend
@@ -38,6 +39,7 @@ def prepare(
     *,
     model: ModelLike,
     options: RunOptions,
+    session: Session,
     multiple: int | None = None,
     legend: Legend | None = None,
 ) -> Prepared:
@@ -47,6 +49,7 @@ def prepare(
         scene: path or URL.
         model: a bundle or its path, None for the one that ships with geoseg, or a ``torch.nn.Module``.
         options: what the user asks for.
+        session: what will run the tiles: the plan is for the smallest of its workers.
         multiple: of a module; see ``from_module``.
         legend: of a module; see ``from_module``.
 
@@ -54,6 +57,11 @@ def prepare(
         SceneError, SceneReadError, BundleError, PlanError: see ``inspect_scene``, ``open_bundle``, ``make_plan``.
     """
     name = locate(scene)
+    if session.shared and model is not None and not isinstance(model, str | os.PathLike | Bundle):
+        raise PlanError(
+            "a torch.nn.Module cannot travel to other processes: save it (geoseg.models.bundle.save_bundle) and give the"
+            " bundle, or leave out the cluster"
+        )
     source = model_source(model, multiple=multiple, legend=legend)
     try:
         info = inspect_scene(
@@ -66,7 +74,7 @@ def prepare(
             max_block_mb=options.max_block_mb,
             max_pixels=options.max_pixels,
         )
-        plan = make_plan(info, source, options)
+        plan = make_plan(info, source, options, capacity=session.capacity(options.device))
     except BaseException:
         source.release()
         raise

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from torch import nn
 
 import geoseg
 from geoseg.errors import OutputExistsError, PlanError, SceneReadError
-from geoseg.inference import pipeline
+from geoseg.inference.executors import ClusterOptions, Session, open_session
 from geoseg.inference.tilework import TileReport, TileTask, work_tile
 from tests.scenes import UTM, random_pixels, write_scene
 
@@ -59,26 +58,31 @@ def test_law_3_tiles_order_workers_and_scheduler_change_nothing(tmp_path: Path, 
     assert len(np.unique(first)) == 3
 
 
+class _Reordering(Session):
+    """Another session's tiles in another order, or more than once."""
+
+    def __init__(self, plain: Session, change: str) -> None:
+        self._plain, self._change = plain, change
+
+    def run(self, task: TileTask, tiles: Iterable[tuple[int, int]], **rest: Any) -> Iterator[TileReport]:
+        listed = list(tiles)
+        order = {
+            "reversed": listed[::-1],
+            "shuffled": [listed[i] for i in np.random.default_rng(0).permutation(len(listed))],
+            "twice": [*listed, *listed],
+        }.get(self._change, listed)
+        return self._plain.run(task, order, **rest)
+
+
 @pytest.mark.parametrize("change", ["reversed", "shuffled", "twice", "one slot", "seven slots"])
-def test_law_3_order_retries_and_slots_change_nothing(
-    tmp_path: Path, network: nn.Module, monkeypatch: pytest.MonkeyPatch, change: str
-) -> None:
+def test_law_3_order_retries_and_slots_change_nothing(tmp_path: Path, network: nn.Module, change: str) -> None:
     scene = write_scene(tmp_path / "scene.tif", random_pixels((333, 271)))
     options = {**SMALL, "stitch": "gaussian"}
     geoseg.predict(scene, outputs=tmp_path / "plain.zarr", model=network, **options)
-    plain = pipeline.run_tiles
-
-    def changed(task: TileTask, tiles: list[tuple[int, int]], **rest: Any) -> Any:
-        order = {
-            "reversed": tiles[::-1],
-            "shuffled": [tiles[i] for i in np.random.default_rng(0).permutation(len(tiles))],
-            "twice": [*tiles, *tiles],
-        }.get(change, tiles)
-        slots = {"one slot": 1, "seven slots": 7}.get(change, 3)
-        return plain(replace(task, plan=replace(task.plan, slots=slots)), order, **rest)
-
-    monkeypatch.setattr(pipeline, "run_tiles", changed)
-    geoseg.predict(scene, outputs=tmp_path / "changed.zarr", model=network, **options)
+    slots = {"one slot": 1, "seven slots": 7}.get(change, 3)
+    with open_session(ClusterOptions(), slots=slots) as plain:
+        session = _Reordering(plain, change)
+        geoseg.predict(scene, outputs=tmp_path / "changed.zarr", model=network, session=session, **options)
     np.testing.assert_array_equal(classes_of(tmp_path / "changed.zarr"), classes_of(tmp_path / "plain.zarr"))
 
 
@@ -119,47 +123,29 @@ def test_law_5_nodata_is_255_whatever_it_holds(tmp_path: Path, network: nn.Modul
     np.testing.assert_array_equal(found[0] == 255, ~valid)
 
 
-class _Counter:
-    """Does a tile's work and counts it; may fail at the n-th."""
+class _Counter(Session):
+    """One tile after the other, counted; may fail at the n-th."""
 
     def __init__(self, *, fail_at: int | None = None) -> None:
         self.keys: list[tuple[int, int]] = []
         self._fail_at = fail_at
 
-    def __call__(self, task: TileTask, row: int, col: int) -> TileReport:
-        if len(self.keys) == self._fail_at:
-            raise SceneReadError("the disk went away")
-        self.keys.append((row, col))
-        return work_tile(task, row, col)
+    def run(self, task: TileTask, tiles: Iterable[tuple[int, int]], **_: Any) -> Iterator[TileReport]:
+        for row, col in tiles:
+            if len(self.keys) == self._fail_at:
+                raise SceneReadError("the disk went away")
+            self.keys.append((row, col))
+            yield work_tile(task, row, col)
 
 
-@pytest.fixture
-def counting(monkeypatch: pytest.MonkeyPatch) -> Callable[[_Counter], _Counter]:
-    """Puts a counter between the pipeline and the work."""
-    plain = pipeline.run_tiles
-
-    def put(counter: _Counter) -> _Counter:
-        monkeypatch.setattr(
-            pipeline,
-            "run_tiles",
-            lambda task, tiles, *, scheduler: plain(task, tiles, scheduler="sync", work=counter),
-        )
-        return counter
-
-    return put
-
-
-def test_law_6_a_run_that_failed_goes_on_where_it_was(
-    tmp_path: Path, network: nn.Module, counting: Callable[[_Counter], _Counter]
-) -> None:
+def test_law_6_a_run_that_failed_goes_on_where_it_was(tmp_path: Path, network: nn.Module) -> None:
     scene = write_scene(tmp_path / "scene.tif", random_pixels((300, 300)))
     target = tmp_path / "out.zarr"
-    broken = counting(_Counter(fail_at=4))
+    broken, rest = _Counter(fail_at=4), _Counter()
     with pytest.raises(SceneReadError):
-        geoseg.predict(scene, outputs=target, model=network, **SMALL)
+        geoseg.predict(scene, outputs=target, model=network, session=broken, **SMALL)
     assert not target.exists()
-    rest = counting(_Counter())
-    geoseg.predict(scene, outputs=target, model=network, **SMALL)
+    geoseg.predict(scene, outputs=target, model=network, session=rest, **SMALL)
     assert len(broken.keys) == 4
     assert not set(broken.keys) & set(rest.keys)
     geoseg.predict(scene, outputs=tmp_path / "once.zarr", model=network, **SMALL)
@@ -167,14 +153,10 @@ def test_law_6_a_run_that_failed_goes_on_where_it_was(
     assert [p.name for p in tmp_path.glob(".*")] == []
 
 
-def test_an_unfinished_run_with_other_settings_is_refused_by_name(
-    tmp_path: Path, network: nn.Module, counting: Callable[[_Counter], _Counter]
-) -> None:
+def test_an_unfinished_run_with_other_settings_is_refused_by_name(tmp_path: Path, network: nn.Module) -> None:
     scene = write_scene(tmp_path / "scene.tif", random_pixels((300, 300)))
-    counting(_Counter(fail_at=1))
     with pytest.raises(SceneReadError):
-        geoseg.predict(scene, outputs=tmp_path / "out.tif", model=network, **SMALL)
-    counting(_Counter())
+        geoseg.predict(scene, outputs=tmp_path / "out.tif", model=network, session=_Counter(fail_at=1), **SMALL)
     with pytest.raises(PlanError, match="stitch crop -> hann"):
         geoseg.predict(scene, outputs=tmp_path / "out.tif", model=network, **{**SMALL, "stitch": "hann"})
     geoseg.predict(scene, outputs=tmp_path / "out.tif", model=network, **{**SMALL, "stitch": "hann", "restart": True})

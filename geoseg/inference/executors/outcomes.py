@@ -1,0 +1,83 @@
+"""What comes home from a worker: a report, or an error as a value."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from geoseg import errors
+from geoseg.errors import ClusterError, GeosegError, OutputError, SceneReadError, StoppedError
+from geoseg.inference.readiness import UnfitError
+from geoseg.inference.tilework import TileReport, TileTask, unless
+
+_log = logging.getLogger(__name__)
+
+Work = Callable[[TileTask, int, int], TileReport]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """An error of geoseg's on its way home: Dask pickles exceptions with their causes, and GDAL's do not survive it."""
+
+    kind: str
+    message: str
+    passing: bool
+    """True if it may work another time."""
+    unfit: str | None = None
+    """Address of the worker, if the worker is to blame and not the tile."""
+
+    def error(self) -> GeosegError:
+        """The error again."""
+        found: GeosegError = getattr(errors, self.kind, ClusterError)(self.message)
+        return found
+
+
+def guarded(row: int, col: int, *, work: Work, task: TileTask) -> TileReport | Failure:
+    """The work of a tile; what fails on purpose comes back as a value. Runs on a worker."""
+    try:
+        with unless(_unwanted()):
+            return work(task, row, col)
+    except StoppedError:
+        raise
+    except UnfitError as error:
+        return Failure(kind="ClusterError", message=f"{name_here()}: {error}", passing=True, unfit=address_here())
+    except GeosegError as error:
+        _log.debug("tile %d.%d failed", row, col, exc_info=True)
+        return Failure(kind=type(error).__name__, message=str(error), passing=_may_pass(error))
+    except (ConnectionError, TimeoutError) as error:
+        message = f"tile {row}.{col}: {error or type(error).__name__}"
+        return Failure(kind="ClusterError", message=message, passing=True)
+
+
+def _may_pass(error: GeosegError) -> bool:
+    """True for what a network may do otherwise the next time: reading and writing at a URL."""
+    return isinstance(error, SceneReadError | OutputError) and "://" in str(error)
+
+
+def _unwanted() -> Callable[[], bool]:
+    """Whether the cluster still waits for the task of this thread; it does not once its client has gone."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    key = worker.get_current_task()
+
+    def unwanted() -> bool:
+        state = worker.state.tasks.get(key)
+        return state is None or state.state == "cancelled"
+
+    return unwanted
+
+
+def address_here() -> str:
+    """The address of the worker this runs on."""
+    from distributed import get_worker
+
+    return str(get_worker().address)
+
+
+def name_here() -> str:
+    """Address and host of the worker this runs on."""
+    import socket
+
+    return f"{address_here()} ({socket.gethostname()})"

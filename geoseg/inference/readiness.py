@@ -1,0 +1,54 @@
+"""Whether a worker can do a run: the same geoseg, the model, the scene, the store. Asked before any tile."""
+
+from __future__ import annotations
+
+import threading
+
+from geoseg.errors import GeosegError
+from geoseg.geometry.windows import Window
+from geoseg.inference.tilework import TileTask, open_run
+from geoseg.models.device import pick_device
+from geoseg.raster.reading import read_window
+from geoseg.version import __version__
+
+
+class UnfitError(GeosegError, RuntimeError):
+    """A worker that cannot do a run others may be able to do; the message says why."""
+
+
+_fit: set[tuple[str, str]] = set()
+"""Runs (store, digest) this process has been found fit for."""
+
+_lock = threading.Lock()
+
+
+def check_once(task: TileTask) -> None:
+    """Looks once per process and run whether this worker can do it; a worker that joins late does so by itself.
+
+    Raises:
+        UnfitError: if it cannot.
+    """
+    key = (task.store, task.digest)
+    with _lock:
+        if key in _fit:
+            return
+        check(task)
+        _fit.add(key)
+
+
+def check(task: TileTask) -> None:
+    """Looks whether this process can do a run: nothing is computed, a probe is written and removed.
+
+    Raises:
+        UnfitError: naming the first thing that it cannot.
+    """
+    if __version__ != task.version:
+        raise UnfitError(f"geoseg {__version__} there, {task.version} here: install the same")
+    try:
+        store, plan = open_run(task)
+        task.model.open()
+        pick_device(plan.device)
+        read_window(plan.recipe, Window(row_off=0, col_off=0, height=1, width=1))
+        store.probe()
+    except GeosegError as error:
+        raise UnfitError(str(error)) from error
