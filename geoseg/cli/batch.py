@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from geoseg.choices import COMPRESSIONS, SCHEDULERS
+from geoseg.choices import COMPRESSIONS
 from geoseg.cli.params import Words
 from geoseg.cli.predict import _asked, _run_options
 from geoseg.cli.report import print_json, print_rows, say, tile_progress
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 @click.option("--retry-failed", is_flag=True, help="Try scenes again that failed before.")
 @click.option("--export", metavar="CSV|PARQUET", help="Write the table for others, at the end.")
 @click.option("--compress", type=click.Choice(COMPRESSIONS), default="deflate", show_default=True, help="Of the COG.")
-@click.option("--scheduler", type=click.Choice(SCHEDULERS), default="threads", help="sync: one tile at a time.")
 @click.option("--overwrite", is_flag=True, help="Replace existing outputs.")
 @click.option("--restart", is_flag=True, help="Drop unfinished scenes instead of continuing them.")
 @_run_options

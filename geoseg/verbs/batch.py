@@ -6,11 +6,13 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geoseg.errors import GeosegError, OutputError, StoppedError
+from geoseg.inference.executors import ClusterOptions, Session, open_session
 from geoseg.models.bundle import Bundle, open_bundle
 from geoseg.raster.datasets import is_url
 from geoseg.raster.tags import METRICS_TAG, read_tags
@@ -20,8 +22,8 @@ from geoseg.verbs.batch_result import BatchResult, export_rows, refuse_export, s
 from geoseg.verbs.batch_steps import Step, decide, refuse_kinds, settings_of, unfinished_stamp
 from geoseg.verbs.batch_table import BatchTable, Row, open_table
 from geoseg.verbs.options import RunOptions
-from geoseg.verbs.plan import plan as make_plan
 from geoseg.verbs.predict import PredictResult, predict
+from geoseg.verbs.prepare import prepare
 
 if TYPE_CHECKING:
     from geoseg.inference.pipeline import Progress
@@ -92,15 +94,11 @@ def batch(
         notes = [*found.notes, *notes]
         for note in notes:
             _tell(on_note, note)
-        _Batch(
-            table=rows,
-            bundle=bundle,
-            kinds=tuple(outputs),
-            options=options,
-            on_scene=on_scene,
-            on_progress=on_progress,
-            on_row=on_row,
-        ).run(steps)
+        work = _Batch(
+            table=rows, bundle=bundle, kinds=tuple(outputs), options=options, asked=asked,
+            on_scene=on_scene, on_progress=on_progress, on_row=on_row,
+        )  # fmt: skip
+        work.run(steps)
         ended = tuple(row for row in rows.rows().values() if row.place is not None)
         if export is not None:
             export_rows((*ended, *kept), Path(export))
@@ -122,20 +120,34 @@ class _Batch:
     bundle: Bundle
     kinds: tuple[Kind, ...]
     options: Mapping[str, Any]
+    asked: RunOptions
     on_scene: Callable[[int, int, str], None] | None
     on_progress: Callable[[Progress], None] | None
     on_row: Callable[[Row], None] | None
 
     def run(self, steps: Sequence[Step]) -> None:
-        """Takes every step; a scene that fails is noted in its row and stops no other."""
-        for place, step in enumerate(steps, start=1):
-            if step.action == "keep":
-                continue
-            if step.action == "run":
-                _tell(self.on_scene, place, len(steps), step.entry.scene)
-            _tell(self.on_row, self._take(step))
+        """Takes every step in one session; a scene that fails is noted in its row and stops no other.
 
-    def _take(self, step: Step) -> Row:
+        Raises:
+            ClusterError: if the cluster cannot be reached or does not fit, before any work; or if it is lost.
+        """
+        with ExitStack() as opened:
+            session = None
+            for place, step in enumerate(steps, start=1):
+                if step.action == "keep":
+                    continue
+                if step.action == "run":
+                    session = session or self._open(opened)
+                    _tell(self.on_scene, place, len(steps), step.entry.scene)
+                _tell(self.on_row, self._take(step, session))
+
+    def _open(self, opened: ExitStack) -> Session:
+        """The session of all scenes, its workers asked who they are."""
+        session = opened.enter_context(open_session(self.asked.cluster, device=self.asked.device))
+        session.capacity(self.asked.device)
+        return session
+
+    def _take(self, step: Step, session: Session | None) -> Row:
         if step.action == "skip":
             reason = "its outputs are there already and are not this table's; --overwrite replaces them"
             return self.table.end(step.entry.scene, "skipped", error=reason, outputs=step.outputs)
@@ -146,10 +158,12 @@ class _Batch:
         scene = step.entry.scene
         self.table.begin(scene, outputs=step.outputs, reference=step.entry.reference, settings=step.settings)
         try:
-            result = self._predict(step)
+            result = self._predict(step, session)
         except StoppedError:
             raise
         except GeosegError as error:
+            if session is not None and session.is_lost:
+                raise  # no fault of the scene's, and the next would fare no better
             return self.table.end(scene, "failed", error=" ".join(str(error).split()))
         except Exception as error:  # noqa: BLE001 - whatever a scene does, the others go on
             _log.exception("%s", scene)
@@ -163,7 +177,7 @@ class _Batch:
             **_scores(result.metrics),
         )
 
-    def _predict(self, step: Step) -> PredictResult:
+    def _predict(self, step: Step, session: Session | None) -> PredictResult:
         def planned(plan: Plan) -> None:
             height, width = plan.geobox.shape
             self.table.planned(step.entry.scene, plan_digest=plan.digest, pixels=height * width)
@@ -178,17 +192,21 @@ class _Batch:
             preview=preview,
             on_plan=planned,
             on_progress=self.on_progress,
+            session=session,
             **{**self.options, "overwrite": step.overwrite, "restart": self._restarts(step)},
         )
 
     def _restarts(self, step: Step) -> bool:
         """Drop what is begun: the user says so, or the scene failed and is another now, or is asked for otherwise."""
-        if self.options.get("restart"):
+        if self.asked.restart:
             return True
         begun = unfinished_stamp(step.outputs, self.kinds) if step.retry else None
-        return begun is not None and (
-            step.changed or begun != make_plan(step.entry.scene, model=self.bundle, **self.options).stamp
-        )
+        return begun is not None and (step.changed or begun != self._stamp(step.entry.scene))
+
+    def _stamp(self, scene: str) -> str:
+        """Which files the scene is made of now."""
+        with open_session(ClusterOptions()) as session:  # nothing is run in it
+            return prepare(scene, model=self.bundle, options=self.asked, session=session).plan.stamp
 
 
 def _scores(metrics: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from geoseg.errors import OutputError, OutputExistsError, PlanError, SceneReadError
+from geoseg.inference.executors import ClusterOptions
 from geoseg.inference.resume import PLAN_ATTRIBUTE
 from geoseg.raster.tags import PLAN_DIGEST_TAG, read_tags
 from geoseg.raster.zarr_store import open_store, was_created
@@ -21,10 +22,7 @@ from geoseg.verbs.outputs import choose_outputs
 Action = Literal["keep", "run", "adopt", "skip"]
 """``adopt``: the batch was killed after the outputs were in place and before the table said so."""
 
-_FREE = frozenset({
-    "threads", "scheduler", "scheduler_file", "workers", "tls_ca_file", "tls_cert", "tls_key", "dashboard", "retries",
-    "overwrite", "restart", "max_block_mb", "max_pixels",
-})  # fmt: skip
+_FREE = {"threads", "overwrite", "restart", "max_block_mb", "max_pixels", *(f.name for f in fields(ClusterOptions))}
 """Options that change how or whether a scene runs, not what its outputs hold."""
 
 
