@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,12 +68,12 @@ def decide(
     """
     steps, notes = [], []
     changed: dict[str, list[str]] = {"done": [], "running": []}
-    foreign, gone = [], []
+    foreign, gone, newer = [], [], []
     for entry in entries:
         outputs = entry.targets(kinds)
         row = rows.get(entry.scene) or Row(scene=entry.scene, place=None)
         standing = [_standing(target, row.plan_digest) for target in outputs]
-        may = options.overwrite or all(s in ("absent", "own") for s in standing)
+        may = options.overwrite or ("own" in standing and "foreign" not in standing)
         difference = _difference(row, settings, outputs=outputs, reference=entry.reference)
         action: Action = "run"
         if row.state == "failed" and not retry_failed:
@@ -87,6 +88,9 @@ def decide(
                 foreign.append(outputs[standing.index("foreign")])
             elif "absent" in standing:
                 gone.append(entry.scene)
+            elif _is_newer(entry.scene, row):
+                newer.append(entry.scene)
+                action = "run" if options.overwrite else "keep"
         elif row.state == "running" and all(s == "own" for s in standing) and unfinished_stamp(outputs, kinds) is None:
             action = "adopt"
         elif row.state in ("waiting", "skipped") and "absent" not in standing and not options.overwrite:
@@ -100,6 +104,9 @@ def decide(
     _refuse(changed, foreign)
     if gone:
         notes.append(f"{len(gone)} scenes were done and their outputs are gone, first {gone[0]}: done again")
+    if newer:
+        what = "done anew" if options.overwrite else "left alone; --overwrite does them anew"
+        notes.append(f"{len(newer)} scenes were changed after their maps were made, first {newer[0]}: {what}")
     return steps, notes
 
 
@@ -140,6 +147,15 @@ def _digest_of(target: str) -> str | None:
         return read_tags(Path(target)).get(PLAN_DIGEST_TAG)
     except SceneReadError:
         return None
+
+
+def _is_newer(scene: str, row: Row) -> bool:
+    """True if a local scene was changed after its last attempt began; the row's time has whole seconds."""
+    try:
+        changed = Path(scene).stat().st_mtime
+    except (OSError, ValueError):
+        return False
+    return row.started is not None and changed > datetime.fromisoformat(row.started).timestamp() + 1
 
 
 def unfinished_stamp(outputs: Sequence[str], kinds: Sequence[Kind]) -> str | None:

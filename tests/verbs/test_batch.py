@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +233,25 @@ def test_outputs_that_are_gone_are_made_again_and_foreign_ones_are_refused(tmp_p
         batch(tmp_path / "scenes", **asked)
     found = batch(tmp_path / "scenes", **asked, overwrite=True)
     assert [row.attempts for row in found.rows] == [2, 2, 2]
+
+
+def test_scenes_that_were_changed_after_they_were_done_are_said_and_done_anew_on_demand(
+    tmp_path: Path, tiny_bundle: Path
+) -> None:
+    scenes = _scenes(tmp_path / "scenes", 2)
+    asked = {"output": tmp_path / "maps", "model": tiny_bundle, "outputs": ("cog",), **KIND}
+    assert batch(tmp_path / "scenes", **asked).notes == ()
+    assert batch(tmp_path / "scenes", **asked).notes == ()
+    write_scene(scenes[1], random_pixels((70, 70), seed=9))
+    later = time.time() + 10
+    os.utime(scenes[1], (later, later))
+    found = batch(tmp_path / "scenes", **asked)
+    assert [row.attempts for row in found.rows] == [1, 1]
+    assert "1 scenes were changed after their maps were made" in found.notes[0]
+    assert "scene_01.tif: left alone" in found.notes[0]
+    found = batch(tmp_path / "scenes", **asked, overwrite=True)
+    assert [row.attempts for row in found.rows] == [1, 2]
+    assert found.rows[1].pixels == 70 * 70
 
 
 def test_outputs_of_another_run_are_skipped_and_replaced_on_demand(tmp_path: Path, tiny_bundle: Path) -> None:
