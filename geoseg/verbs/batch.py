@@ -19,7 +19,7 @@ from geoseg.raster.tags import METRICS_TAG, read_tags
 from geoseg.raster.zarr_store import open_store
 from geoseg.verbs.batch_manifest import KINDS, Kind, read_manifest
 from geoseg.verbs.batch_result import BatchResult, export_rows, refuse_export, sum_metrics
-from geoseg.verbs.batch_steps import Step, decide, refuse_kinds, settings_of, unfinished_stamp
+from geoseg.verbs.batch_steps import Asked, Step, decide, refuse_kinds, settings_of, unfinished_stamp
 from geoseg.verbs.batch_table import BatchTable, Row, open_table
 from geoseg.verbs.options import RunOptions
 from geoseg.verbs.predict import PredictResult, predict
@@ -83,10 +83,12 @@ def batch(
     path = Path(table) if table is not None else _table_path(output, found.folder)
     bundle = model if isinstance(model, Bundle) else open_bundle(model)
     with open_table(path) as rows:
+        settings = settings_of(asked, model_digest=bundle.digest)
         steps, notes = decide(
-            found.entries, rows.rows(), kinds=outputs, settings=settings_of(asked, model_digest=bundle.digest),
-            options=asked, retry_failed=retry_failed,
-        )  # fmt: skip
+            found.entries,
+            rows.rows(),
+            Asked(kinds=tuple(outputs), settings=settings, options=asked, retry_failed=retry_failed),
+        )
         rows.list_scenes([step.entry.scene for step in steps])
         kept = tuple(row for row in rows.rows().values() if row.place is None)
         if kept:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,9 @@ from geoseg.verbs.outputs import choose_outputs
 
 Action = Literal["keep", "run", "adopt", "skip"]
 """``adopt``: the batch was killed after the outputs were in place and before the table said so."""
+
+Standing = Literal["absent", "own", "foreign"]
+"""What lies at an output."""
 
 _FREE = {"threads", "overwrite", "restart", "max_block_mb", "max_pixels", *(f.name for f in fields(ClusterOptions))}
 """Options that change how or whether a scene runs, not what its outputs hold."""
@@ -51,63 +54,119 @@ def settings_of(options: RunOptions, *, model_digest: str) -> dict[str, Any]:
     return found
 
 
-def decide(
-    entries: Sequence[Entry],
-    rows: Mapping[str, Row],
-    *,
-    kinds: Sequence[Kind],
-    settings: Mapping[str, Any],
-    options: RunOptions,
-    retry_failed: bool,
-) -> tuple[list[Step], list[str]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a batch is asked for, of every scene."""
+
+    kinds: tuple[Kind, ...]
+    settings: Mapping[str, Any]
+    options: RunOptions
+    retry_failed: bool
+
+
+def decide(entries: Sequence[Entry], rows: Mapping[str, Row], asked: Asked) -> tuple[list[Step], list[str]]:
     """The steps of a batch, in the manifest's order, and notes.
 
     Raises:
         PlanError: if scenes were done or begun with other settings, and nothing says that they may be done anew.
         OutputExistsError: if another run has replaced the outputs of a scene that is done.
     """
-    steps, notes = [], []
-    changed: dict[str, list[str]] = {"done": [], "running": []}
-    foreign, gone, newer = [], [], []
-    for entry in entries:
-        outputs = entry.targets(kinds)
-        row = rows.get(entry.scene) or Row(scene=entry.scene, place=None)
-        standing = [_standing(target, row.plan_digest) for target in outputs]
-        may = options.overwrite or ("own" in standing and "foreign" not in standing)
-        difference = _difference(row, settings, outputs=outputs, reference=entry.reference)
-        action: Action = "run"
-        if row.state == "failed" and not retry_failed:
-            action = "keep"
-        elif row.state in changed and difference:
-            freed = options.overwrite if row.state == "done" else options.restart or options.overwrite
-            if not freed:
-                changed[row.state].append(f"{difference}, {entry.scene}")
-        elif row.state == "done":
-            action = "keep" if all(s == "own" for s in standing) else "run"
-            if "foreign" in standing and not options.overwrite:
-                foreign.append(outputs[standing.index("foreign")])
-            elif "absent" in standing:
-                gone.append(entry.scene)
-            elif _is_newer(entry.scene, row):
-                newer.append(entry.scene)
-                action = "run" if options.overwrite else "keep"
-        elif row.state == "running" and all(s == "own" for s in standing) and unfinished_stamp(outputs, kinds) is None:
-            action = "adopt"
-        elif row.state in ("waiting", "skipped") and "absent" not in standing and not options.overwrite:
-            action = "skip"
-        steps.append(
-            Step(
-                entry=entry, outputs=outputs, settings=settings, action=action, overwrite=may,
-                retry=row.state == "failed", changed=bool(difference),
+    found = _Findings()
+    steps = [_step(e, rows.get(e.scene) or Row(scene=e.scene, place=None), asked, found) for e in entries]
+    found.refuse()
+    return steps, found.notes(overwrite=asked.options.overwrite)
+
+
+@dataclass(frozen=True, slots=True)
+class _Findings:
+    """Scenes about which there is something to say."""
+
+    done_otherwise: list[str] = field(default_factory=list)
+    begun_otherwise: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    newer: list[str] = field(default_factory=list)
+
+    def refuse(self) -> None:
+        """Refuses what may not be."""
+        if self.done_otherwise:
+            raise PlanError(
+                f"{len(self.done_otherwise)} scenes are done with other settings ({self.done_otherwise[0]}): give those"
+                " again, --overwrite to do the scenes anew, or another --table"
             )
-        )  # fmt: skip
-    _refuse(changed, foreign)
-    if gone:
-        notes.append(f"{len(gone)} scenes were done and their outputs are gone, first {gone[0]}: done again")
-    if newer:
-        what = "done anew" if options.overwrite else "left alone; --overwrite does them anew"
-        notes.append(f"{len(newer)} scenes were changed after their maps were made, first {newer[0]}: {what}")
-    return steps, notes
+        if self.begun_otherwise:
+            raise PlanError(
+                f"{len(self.begun_otherwise)} scenes are begun with other settings ({self.begun_otherwise[0]}): give"
+                " those again to continue, or --restart to drop what is begun"
+            )
+        if self.foreign:
+            raise OutputExistsError(
+                f"outputs of {len(self.foreign)} scenes that are done were replaced by another run, first"
+                f" {self.foreign[0]}; --overwrite does the scenes anew"
+            )
+
+    def notes(self, *, overwrite: bool) -> list[str]:
+        """What a user should know."""
+        notes = []
+        if self.gone:
+            notes.append(
+                f"{len(self.gone)} scenes were done and their outputs are gone, first {self.gone[0]}: done again"
+            )
+        if self.newer:
+            what = "done anew" if overwrite else "left alone; --overwrite does them anew"
+            notes.append(
+                f"{len(self.newer)} scenes were changed after their maps were made, first {self.newer[0]}: {what}"
+            )
+        return notes
+
+
+def _step(entry: Entry, row: Row, asked: Asked, found: _Findings) -> Step:
+    """What is done with one scene."""
+    outputs = entry.targets(asked.kinds)
+    standing = [_standing(target, row.plan_digest) for target in outputs]
+    difference = _difference(row, asked.settings, outputs=outputs, reference=entry.reference)
+    options = asked.options
+    action: Action = "run"
+    if row.state == "failed":
+        action = "run" if asked.retry_failed else "keep"
+    elif row.state == "done":
+        if difference and not options.overwrite:
+            found.done_otherwise.append(f"{difference}, {entry.scene}")
+        elif not difference:
+            action = _of_done(entry, row, dict(zip(outputs, standing, strict=True)), options, found)
+    elif row.state == "running":
+        if difference and not (options.restart or options.overwrite):
+            found.begun_otherwise.append(f"{difference}, {entry.scene}")
+        elif not difference and _all_own(standing) and unfinished_stamp(outputs, asked.kinds) is None:
+            action = "adopt"
+    elif "absent" not in standing and not options.overwrite:
+        action = "skip"
+    return Step(
+        entry=entry,
+        outputs=outputs,
+        settings=asked.settings,
+        action=action,
+        overwrite=options.overwrite or ("own" in standing and "foreign" not in standing),
+        retry=row.state == "failed",
+        changed=bool(difference),
+    )
+
+
+def _of_done(entry: Entry, row: Row, standing: Mapping[str, Standing], options: RunOptions, found: _Findings) -> Action:
+    """What is done with a scene that is done, with the settings asked for."""
+    foreign = [target for target, what in standing.items() if what == "foreign"]
+    if foreign and not options.overwrite:
+        found.foreign.append(foreign[0])
+    elif "absent" in standing.values():
+        found.gone.append(entry.scene)
+    elif not foreign and _is_newer(entry.scene, row):
+        found.newer.append(entry.scene)
+        return "run" if options.overwrite else "keep"
+    return "keep" if _all_own(standing.values()) else "run"
+
+
+def _all_own(standing: Iterable[Standing]) -> bool:
+    return all(what == "own" for what in standing)
 
 
 def refuse_kinds(kinds: Sequence[str], *, known: Sequence[str], options: RunOptions) -> None:
@@ -125,7 +184,7 @@ def refuse_kinds(kinds: Sequence[str], *, known: Sequence[str], options: RunOpti
         raise OutputError("confidence and probabilities are layers of the Zarr store: add zarr to the outputs")
 
 
-def _standing(target: str, digest: str | None) -> Literal["absent", "own", "foreign"]:
+def _standing(target: str, digest: str | None) -> Standing:
     """What lies at a target. A quick look carries no digest and counts as the row's own."""
     if not _is_there(target):
         return "absent"
@@ -183,21 +242,3 @@ def _short(value: Any) -> str:
         return "default"
     text = ",".join(Path(str(v)).name for v in value) if isinstance(value, list) else str(value)
     return text if len(text) <= 60 else f"{text[:12]}..."
-
-
-def _refuse(changed: Mapping[str, Sequence[str]], foreign: Sequence[str]) -> None:
-    if changed["done"]:
-        raise PlanError(
-            f"{len(changed['done'])} scenes are done with other settings ({changed['done'][0]}): give those again,"
-            " --overwrite to do the scenes anew, or another --table"
-        )
-    if changed["running"]:
-        raise PlanError(
-            f"{len(changed['running'])} scenes are begun with other settings ({changed['running'][0]}): give those"
-            " again to continue, or --restart to drop what is begun"
-        )
-    if foreign:
-        raise OutputExistsError(
-            f"outputs of {len(foreign)} scenes that are done were replaced by another run, first {foreign[0]};"
-            " --overwrite does the scenes anew"
-        )
