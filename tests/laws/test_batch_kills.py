@@ -14,7 +14,8 @@ import pytest
 from tests.cli.test_processes import COMMAND
 from tests.scenes import random_pixels, write_scene
 
-SCENES = 5
+SCENES = 3
+RUNS = 7
 
 
 def _files(folder: Path, name: str) -> dict[str, tuple[bytes, int]]:
@@ -44,7 +45,7 @@ def test_a_batch_killed_at_any_moment_goes_on(tmp_path: Path, tiny_bundle: Path,
     scenes = tmp_path / "scenes"
     scenes.mkdir()
     for i in range(SCENES):
-        write_scene(scenes / f"s{i}.tif", random_pixels((500 + 40 * i, 600), seed=i))
+        write_scene(scenes / f"s{i}.tif", random_pixels((300 + 40 * i, 400), seed=i))
 
     def command(maps: str) -> list[str]:
         options = ["--tile", "112", "--threads", "1", "-q"]
@@ -57,14 +58,17 @@ def test_a_batch_killed_at_any_moment_goes_on(tmp_path: Path, tiny_bundle: Path,
     random = np.random.default_rng(int(signum))
     done: dict[str, dict[str, tuple[bytes, int]]] = {}
     kills = 0
-    for _ in range(12):
-        process = subprocess.Popen(command("often"), stderr=subprocess.PIPE, text=True)
-        try:
-            process.wait(timeout=random.uniform(0.2, 0.6) * whole)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signum)
-            kills += 1
-        _, stderr = process.communicate(timeout=120)
+    for _ in range(RUNS):
+        with subprocess.Popen(command("often"), stderr=subprocess.PIPE, text=True) as process:
+            try:
+                process.wait(timeout=random.uniform(0.3, 0.9) * whole)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signum)
+                kills += 1
+            except BaseException:
+                process.kill()
+                raise
+            stderr = process.communicate(timeout=120)[1]
         assert process.returncode in (0, -signal.SIGKILL, 143), stderr
         assert "Traceback" not in stderr
         for name, state in _states(often / "geoseg-batch.sqlite").items():

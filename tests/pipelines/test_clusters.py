@@ -128,6 +128,7 @@ def test_the_job_of_slurm(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_plain_dask_processes_give_the_bytes_of_a_local_run(tmp_path: Path, tiny_bundle: Path) -> None:
     scene = write_scene(tmp_path / "scene.tif", random_pixels((600, 700)))
     options = ["-m", str(tiny_bundle), "--tile", "224", "--threads", "1"]
@@ -135,7 +136,7 @@ def test_plain_dask_processes_give_the_bytes_of_a_local_run(tmp_path: Path, tiny
     found = subprocess.run(
         [str(PIPELINES / "dask_cluster.sh"), "predict", str(scene), "-o", str(tmp_path / "there.tif"), *options],
         env=_environment(PYTHON=sys.executable, TMPDIR=str(tmp_path)),
-        capture_output=True, text=True, timeout=280, check=False,
+        capture_output=True, text=True, timeout=290, check=False,
     )  # fmt: skip
     assert found.returncode == 0, found.stderr
     assert _digest(tmp_path / "there.tif") == _digest(tmp_path / "here.tif")
@@ -143,13 +144,14 @@ def test_plain_dask_processes_give_the_bytes_of_a_local_run(tmp_path: Path, tiny
     failing = subprocess.run(
         [str(PIPELINES / "dask_cluster.sh"), "predict", "none.tif", "-o", str(tmp_path / "none.tif")],
         env=_environment(PYTHON=sys.executable, TMPDIR=str(tmp_path), WORKERS="1"),
-        capture_output=True, text=True, timeout=280, check=False,
+        capture_output=True, text=True, timeout=290, check=False,
     )  # fmt: skip
     assert failing.returncode == 1
     assert "none.tif" in failing.stderr
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(reason_against() is not None, reason=f"SLURM cannot be started here: {reason_against()}")
 def test_a_batch_through_a_real_slurm(tmp_path: Path, tiny_bundle: Path) -> None:
     pytest.importorskip("dask_jobqueue")
@@ -167,7 +169,7 @@ def test_a_batch_through_a_real_slurm(tmp_path: Path, tiny_bundle: Path) -> None
                 "-m", str(tiny_bundle),
             ],
             env={**environment, **_environment(SLURM_CONF=environment["SLURM_CONF"])},
-            capture_output=True, text=True, timeout=240, check=False,
+            capture_output=True, text=True, timeout=560, check=False,
         )  # fmt: skip
         logs = [p.read_text() for p in (maps / ".dask" / "logs").glob("*.err")]
         assert found.returncode == 0, (found.stdout, found.stderr, logs)
