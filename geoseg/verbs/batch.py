@@ -16,10 +16,9 @@ from geoseg.inference.executors import ClusterOptions, Session, open_session
 from geoseg.models.bundle import Bundle, open_bundle
 from geoseg.raster.datasets import is_url
 from geoseg.raster.tags import METRICS_TAG, read_tags
-from geoseg.raster.zarr_store import open_store
 from geoseg.verbs.batch_manifest import KINDS, Kind, read_manifest
 from geoseg.verbs.batch_result import BatchResult, export_rows, refuse_export, sum_metrics
-from geoseg.verbs.batch_steps import Asked, Step, decide, refuse_kinds, settings_of, unfinished_stamp
+from geoseg.verbs.batch_steps import Asked, Step, decide, refuse_kinds, settings_of, stored_attributes, unfinished_stamp
 from geoseg.verbs.batch_table import BatchTable, Row, open_table
 from geoseg.verbs.options import RunOptions
 from geoseg.verbs.predict import PredictResult, predict
@@ -221,7 +220,7 @@ def _stored_metrics(outputs: Sequence[str]) -> dict[str, Any] | None:
 
     for target in outputs:
         if target.endswith(".zarr"):
-            found = open_store(Path(target)).attributes.get("metrics")
+            found = stored_attributes(target).get("metrics")
         elif target.endswith(".tif"):
             text = read_tags(Path(target)).get(METRICS_TAG)
             found = None if text is None else json.loads(text)

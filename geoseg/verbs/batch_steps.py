@@ -201,7 +201,7 @@ def _digest_of(target: str) -> str | None:
     """Of the plan that made a map; None if it does not say."""
     try:
         if target.endswith(".zarr"):
-            found = open_store(Path(target)).attributes.get("geoseg_plan_digest")
+            found = stored_attributes(target).get("geoseg_plan_digest")
             return None if found is None else str(found)
         return read_tags(Path(target)).get(PLAN_DIGEST_TAG)
     except SceneReadError:
@@ -215,6 +215,16 @@ def _is_newer(scene: str, row: Row) -> bool:
     except (OSError, ValueError):
         return False
     return row.started is not None and changed > datetime.fromisoformat(row.started).timestamp() + 1
+
+
+def stored_attributes(target: str) -> Mapping[str, Any]:
+    """Root attributes of a finished store, a folder or at a URL.
+
+    Raises:
+        SceneReadError: if there is no such store.
+    """
+    place: Any = target if "://" in target else Path(target)
+    return open_store(place).attributes
 
 
 def unfinished_stamp(outputs: Sequence[str], kinds: Sequence[Kind]) -> str | None:
