@@ -12,12 +12,10 @@ from geoseg.inference.capacity import Capacity
 from geoseg.inference.layers import Layers
 from geoseg.inference.passes import Passes
 from geoseg.inference.plan import Cost
+from geoseg.inference.tasks import SLOTS
 from geoseg.models.source import ModelSource
 from geoseg.raster.datasets import DEFAULT_CACHE_MB
 from geoseg.raster.scene import SceneInfo
-
-SLOTS = 3
-"""Tiles in work at once: one computes while another is read and a third is written."""
 
 ACTIVATION_BYTES_PER_PIXEL = 1000.0
 """A guess for networks without a card."""

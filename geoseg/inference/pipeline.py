@@ -12,7 +12,9 @@ import numpy.typing as npt
 from geoseg.geometry.tiles import TileGrid
 from geoseg.inference.executors import Session
 from geoseg.inference.plan import Plan
-from geoseg.inference.tilework import TileReport, TileTask, end_run, start_run
+from geoseg.inference.stopping import end_run, start_run
+from geoseg.inference.tasks import TileReport, TileTask
+from geoseg.inference.tilework import forget_runs
 from geoseg.models.source import ModelSource
 from geoseg.raster.zarr_store import ResultStore
 from geoseg.version import __version__
@@ -95,6 +97,7 @@ def run_plan(
                 on_progress(progress)
     finally:
         end_run(run)
+        forget_runs()
     return progress
 
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 from geoseg.geometry.lattice import round_up
 from geoseg.geometry.tiles import chunk_side
 from geoseg.inference.capacity import Capacity, capacity_here
-from geoseg.inference.costs import SLOTS, cost_of
+from geoseg.inference.costs import cost_of
 from geoseg.inference.options import PlanOptions
 from geoseg.inference.pass_planner import PassPlanner
 from geoseg.inference.plan import Plan, PlannedContext
+from geoseg.inference.tasks import SLOTS
 from geoseg.models.source import ModelSource
 from geoseg.raster.scene import SceneInfo
 

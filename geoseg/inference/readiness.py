@@ -6,15 +6,11 @@ import threading
 
 from geoseg.errors import GeosegError
 from geoseg.geometry.windows import Window
-from geoseg.inference.tilework import TileTask, open_run
+from geoseg.inference.tasks import TileTask, UnfitError
+from geoseg.inference.tilework import open_run
 from geoseg.models.device import pick_device
 from geoseg.raster.reading import read_window
 from geoseg.version import __version__
-
-
-class UnfitError(GeosegError, RuntimeError):
-    """A worker that cannot do a run others may be able to do; the message says why."""
-
 
 _fit: set[tuple[str, str]] = set()
 """Runs (store, digest) this process has been found fit for."""

@@ -10,72 +10,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-from geoseg.errors import PlanError, StoppedError
+from geoseg.errors import PlanError
 from geoseg.geometry.tiles import Tile
 from geoseg.geometry.windows import Window
 from geoseg.inference.decide import TileResult
 from geoseg.inference.plan import Plan
 from geoseg.inference.resume import PLAN_ATTRIBUTE
 from geoseg.inference.segment import Engine, TilePixels, segment_tile
+from geoseg.inference.stopping import stop_check
+from geoseg.inference.tasks import TileReport, TileTask
 from geoseg.models.source import ModelRecipe
 from geoseg.raster.reading import read_window
 from geoseg.raster.zarr_store import ResultStore, open_store
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TileTask:
-    """Everything a worker needs for any tile of a run; small, picklable, without handles, weights or the plan.
-
-    The plan is in the store, where workers that join late find it too.
-    """
-
-    store: str
-    """Where the unfinished store is."""
-    digest: str
-    """Of the plan."""
-    model: ModelRecipe
-    run: str
-    """Name of the run, for stopping it."""
-    version: str
-    """Of the geoseg that planned."""
-    shared: bool = False
-    """True if workers are other processes: each looks once whether it can do this run, and at a tile's marker before
-    it works, for a tile may have been finished by a worker that died before it could say so."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TileReport:
-    """What became of a tile."""
-
-    key: str
-    pixels: int
-    """Pixels of its core."""
-    computed_pixels: int
-    """Pixels of all network inputs that it took."""
-    read_seconds: float
-    compute_seconds: float
-    write_seconds: float
-
-
-_stops: dict[str, threading.Event] = {}
-"""Runs of this process that can be told to stop."""
-
-
-def start_run(name: str) -> None:
-    """Makes run ``name`` one that can be stopped."""
-    _stops[name] = threading.Event()
-
-
-def request_stop(name: str) -> None:
-    """Lets the tiles of run ``name`` in this process give up between two batches."""
-    if name in _stops:
-        _stops[name].set()
-
-
-def end_run(name: str) -> None:
-    """Forgets a run that ended, and its store's handle. A stopped run stays known: a thread may still ask."""
-    if name in _stops and not _stops[name].is_set():
-        del _stops[name]
+def forget_runs() -> None:
+    """Lets go of the stores that are open."""
     _open.cache_clear()
 
 
@@ -103,7 +53,7 @@ def work_tile(task: TileTask, row: int, col: int) -> TileReport:
         check_once(task)
     store, plan = open_run(task)
     tile = plan.grid.tile(row, col)
-    check_stop = _stop_check(task.run)
+    check_stop = stop_check(task.run)
     with _slot(plan.slots, check_stop):
         if task.shared and store.is_done(tile.key):
             return _report(tile, TileTimes())
@@ -168,37 +118,6 @@ def _write(store: ResultStore, core: Window, result: TileResult) -> None:
         store.write_probabilities(core, result.probabilities)
     if result.contexts is not None:
         store.write_context(core, result.contexts)
-
-
-class _Unwanted(threading.local):
-    """What a cluster says of the tile that this thread works on."""
-
-    check: Callable[[], bool] | None = None
-
-
-_unwanted = _Unwanted()
-
-
-@contextmanager
-def unless(unwanted: Callable[[], bool]) -> Iterator[None]:
-    """Within, the tile of this thread gives up between two batches once ``unwanted()`` is True."""
-    _unwanted.check = unwanted
-    try:
-        yield
-    finally:
-        _unwanted.check = None
-
-
-def _stop_check(run: str) -> Callable[[], None]:
-    """What raises StoppedError once nobody wants the tile of this thread any more; callable on any thread."""
-    unwanted = _unwanted.check
-
-    def check() -> None:
-        stop = _stops.get(run)
-        if (stop is not None and stop.is_set()) or (unwanted is not None and unwanted()):
-            raise StoppedError("stopped", signum=2)
-
-    return check
 
 
 @contextmanager

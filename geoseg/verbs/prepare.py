@@ -59,8 +59,8 @@ def prepare(
     name = locate(scene)
     if session.shared and model is not None and not isinstance(model, str | os.PathLike | Bundle):
         raise PlanError(
-            "a torch.nn.Module cannot travel to other processes: save it (geoseg.models.bundle.save_bundle) and give the"
-            " bundle, or leave out the cluster"
+            "a torch.nn.Module cannot travel to other processes: save it as a bundle (geoseg.models.bundle.save_bundle)"
+            " and give that, or leave out the cluster"
         )
     source = model_source(model, multiple=multiple, legend=legend)
     try:

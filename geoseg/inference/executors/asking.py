@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from geoseg.errors import ClusterError
-from geoseg.inference.tilework import TileTask
+from geoseg.inference.tasks import TileTask
 from geoseg.version import __version__
 
 ANSWER_SECONDS = 120.0

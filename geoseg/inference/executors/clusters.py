@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,8 @@ _CONFIG = {
     "distributed.scheduler.allowed-failures": 0,  # lost tiles come home and are counted here, as on any cluster
     "distributed.admin.tick.limit": "10m",  # a long forward pass holds the interpreter: not worth a warning
     "distributed.worker.daemon": False,
+    "distributed.worker.profile.enabled": False,
+    "distributed.diagnostics.computations.nframes": 0,  # the source of whoever submits, with every message
 }
 
 # By default distributed listens on 0.0.0.0:8787 even without a dashboard; loopback and any port is as little as it can
@@ -178,19 +182,38 @@ def _running(options: ClusterOptions) -> Iterator[Any]:
             require_encryption=True,
         )
     try:
+        _knock(address, security, seconds)
         client = Client(  # type: ignore[no-untyped-call]
             address, timeout=seconds, security=security, set_as_default=False, name="geoseg"
         )
     except (OSError, TimeoutError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error.__cause__ or error).split())
         raise ClusterError(
-            f"cannot reach the scheduler {address} within {seconds:g} s ({reason[:200]}): is `dask scheduler` running"
-            " there?"
+            f"cannot reach the scheduler {address} within {seconds:g} s ({reason[:200] or 'it does not answer'}): is"
+            " `dask scheduler` running there?"
         ) from error
     try:
         yield client
     finally:
         client.close(timeout=10)  # type: ignore[no-untyped-call]
+
+
+def _knock(address: str, security: Any, seconds: float) -> None:
+    """Connects once: Dask's client would wait for ever for a port that is open and silent.
+
+    Raises:
+        OSError, TimeoutError, ValueError: if nobody answers in time.
+    """
+    from distributed.comm.core import connect as dial
+
+    arguments = {} if security is None else security.get_connection_args("client")
+
+    async def knock() -> None:
+        comm = await asyncio.wait_for(dial(address, timeout=seconds, **arguments), seconds + 1)
+        await comm.close()
+
+    with ThreadPoolExecutor(1) as thread:  # this one may have a loop of its own, as notebooks do
+        thread.submit(asyncio.run, knock()).result()
 
 
 def _address_in(file: Path, *, seconds: float) -> str:

@@ -14,17 +14,24 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count, islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from geoseg.errors import ClusterError
-from geoseg.inference.executors.outcomes import Failure, Work, guarded
-from geoseg.inference.tilework import TileReport, TileTask
+from geoseg.inference.executors.outcomes import Bundle, Failure, Outcome, guarded
+from geoseg.inference.tasks import TileReport, Tiles, TileTask, Work
 
-if TYPE_CHECKING:
-    from geoseg.inference.executors.session import Tiles
+PER_SLOT = 8
+"""Tasks in flight for each that can be in work, at most; half as many at least. A worker never waits for the scheduler,
+memory stays bounded, and a message to the scheduler, which costs it more than a task does, carries several tasks."""
 
-PER_SLOT = 4
-"""Tiles in flight for each that can be in work: a worker never waits for the scheduler, and memory stays bounded."""
+_WORTH = 0.25
+"""Seconds of work that are worth a task, which costs Dask some milliseconds: quicker tiles travel together."""
+
+_MOST = 16
+"""Most tiles in a task."""
+
+_COLLECT = 0.02
+"""Seconds in which tiles that came home are collected; there are others in flight meanwhile."""
 
 _TICK = 0.5
 """Seconds without news after which the cluster is looked at."""
@@ -33,6 +40,8 @@ _LOOK_EVERY = 2.0
 """Seconds between looks at who works."""
 
 _CONTINUES = "finished tiles are kept, the same command again continues"
+
+_LOST = "lost"
 
 _Place = tuple[int, int]
 
@@ -78,7 +87,8 @@ class Flight:
     def __init__(self, client: Any, *, slots: int, retries: int, patience: float) -> None:
         self._client, self._slots, self._patience = client, slots, patience
         self._retries = _Retries(limit=retries)
-        self._flying: dict[Any, tuple[_Place, Any]] = {}
+        self._flying: dict[Any, tuple[Bundle, Any]] = {}
+        self._pace: float | None = None
         self._landed: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._threads: dict[str, int] = {}
         self._unfit: dict[str, str] = {}
@@ -87,7 +97,7 @@ class Flight:
         self._numbers = count()
         self._caller = ThreadPoolExecutor(1, thread_name_prefix="geoseg-gather")
 
-    def run(self, task: TileTask, tiles: Tiles, *, work: Work) -> Iterator[TileReport]:
+    def run(self, task: TileTask, tiles: Tiles, *, work: Work | None) -> Iterator[TileReport]:
         """Yields the reports of tiles as they are done; see ``Session.run``."""
         waiting = iter(tiles)
         while True:
@@ -120,21 +130,24 @@ class Flight:
         self._flying.clear()
         self._caller.shutdown(wait=False, cancel_futures=True)
 
-    def _send(self, task: TileTask, waiting: Iterator[_Place], work: Work) -> None:
+    def _send(self, task: TileTask, waiting: Iterator[_Place], work: Work | None) -> None:
         """Fills up what is in flight: tiles that came home first."""
-        room = PER_SLOT * sum(min(n, self._slots) for n in self._threads.values()) - len(self._flying)
-        if room <= 0:
+        slots = sum(min(n, self._slots) for n in self._threads.values())
+        room = PER_SLOT * slots - len(self._flying)
+        if len(self._flying) > PER_SLOT // 2 * slots:
             return
-        places = list(islice(self._retries.due(), room))
-        places += islice(waiting, room - len(places))
-        if not places:
+        bundles = [Bundle(places=(place,)) for place in islice(self._retries.due(), room)]
+        size = 1 if self._pace is None else max(1, min(_MOST, int(_WORTH / max(self._pace, 1e-9))))
+        while len(bundles) < room and (places := tuple(islice(waiting, size))):
+            bundles.append(Bundle(places=places))
+        if not bundles:
             return
-        keys = [(f"geoseg-{task.run}", *place, next(self._numbers)) for place in places]
-        good = {"workers": list(self._threads), "allow_other_workers": True} if self._unfit else {}
-        rows, cols = [p[0] for p in places], [p[1] for p in places]
-        futures = self._client.map(guarded, rows, cols, key=keys, pure=False, work=work, task=task, **good)
-        for place, future in zip(places, futures, strict=True):
-            self._flying[future.key] = (place, future)
+        keys = [(f"geoseg-{task.run}", *bundle.places[0], next(self._numbers)) for bundle in bundles]
+        call: dict[str, Any] = {"task": task} if work is None else {"task": task, "work": work}
+        good: dict[str, Any] = {"workers": list(self._threads), "allow_other_workers": True} if self._unfit else {}
+        futures = self._client.map(guarded, bundles, key=keys, pure=False, **call, **good)
+        for bundle, future in zip(bundles, futures, strict=True):
+            self._flying[future.key] = (bundle, future)
             future.add_done_callback(self._landed.put)
 
     def _news(self) -> list[tuple[_Place, TileReport | Failure]]:
@@ -143,32 +156,25 @@ class Flight:
             done = [self._landed.get(timeout=_TICK)]
         except queue.Empty:
             return []
-        while True:
-            try:
-                done.append(self._landed.get_nowait())
-            except queue.Empty:
-                break
+        until = time.monotonic() + _COLLECT
+        with suppress(queue.Empty):
+            while len(done) < len(self._flying) // 2:
+                done.append(self._landed.get(timeout=max(0.0, until - time.monotonic())))
         ours = [f for f in done if f.key in self._flying]
         results = self._gather([f for f in ours if f.status == "finished"])
-        return [(self._flying.pop(f.key)[0], self._outcome(f, results.get(f.key))) for f in ours]
+        news: list[tuple[_Place, TileReport | Failure]] = []
+        for future in ours:
+            places = self._flying.pop(future.key)[0].places
+            outcome = results.get(future.key)
+            if outcome is None:
+                news += [(place, _failure(future)) for place in places]
+            else:
+                news += zip(places, outcome.found, strict=True)
+                seconds = outcome.seconds / len(places)
+                self._pace = seconds if self._pace is None else 0.9 * self._pace + 0.1 * seconds
+        return news
 
-    def _outcome(self, future: Any, result: TileReport | Failure | None) -> TileReport | Failure:
-        """A task's result, or what became of it."""
-        if result is not None:
-            return result
-        if future.status == "error":
-            from distributed import KilledWorker
-
-            error = future.exception()
-            if isinstance(error, KilledWorker):
-                worker = getattr(error.last_worker, "address", "?")
-                return Failure(kind=_LOST, message=f"its worker {worker} died (out of memory?)", passing=True)
-            if not isinstance(error, OSError):
-                raise error
-            return Failure(kind="ClusterError", message=str(error), passing=True)
-        return Failure(kind=_LOST, message="its worker or the scheduler was lost", passing=True)
-
-    def _gather(self, futures: list[Any]) -> dict[Any, TileReport | Failure]:
+    def _gather(self, futures: list[Any]) -> dict[Any, Outcome]:
         """The results of finished tasks, by key; those that were lost on the way are left out."""
         if not futures:
             return {}
@@ -234,4 +240,20 @@ class Flight:
             raise ClusterError(f"lost the scheduler {address}; {_CONTINUES}")
 
 
-_LOST = "lost"
+def _failure(future: Any) -> Failure:
+    """What became of a task that has no result.
+
+    Raises:
+        Exception: what no worker was meant to raise, as it is.
+    """
+    if future.status == "error":
+        from distributed import KilledWorker
+
+        error = future.exception()
+        if isinstance(error, KilledWorker):
+            worker = getattr(error.last_worker, "address", "?")
+            return Failure(kind=_LOST, message=f"its worker {worker} died (out of memory?)", passing=True)
+        if not isinstance(error, OSError):
+            raise error
+        return Failure(kind="ClusterError", message=str(error), passing=True)
+    return Failure(kind=_LOST, message="its worker or the scheduler was lost", passing=True)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from geoseg import errors
 from geoseg.errors import ClusterError, GeosegError, OutputError, SceneReadError, StoppedError
-from geoseg.inference.readiness import UnfitError
-from geoseg.inference.tilework import TileReport, TileTask, unless
+from geoseg.inference.stopping import unless
+from geoseg.inference.tasks import TileReport, TileTask, UnfitError, Work
 
 _log = logging.getLogger(__name__)
-
-Work = Callable[[TileTask, int, int], TileReport]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +32,39 @@ class Failure:
         return found
 
 
-def guarded(row: int, col: int, *, work: Work, task: TileTask) -> TileReport | Failure:
-    """The work of a tile; what fails on purpose comes back as a value. Runs on a worker."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """Tiles that travel as one task of Dask: one, or several that are too quick to be worth a task each."""
+
+    places: tuple[tuple[int, int], ...]
+    """(row, column) of each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of a bundle."""
+
+    found: tuple[TileReport | Failure, ...]
+    """Of each of its tiles."""
+    seconds: float
+    """Wall time of all."""
+
+
+def guarded(bundle: Bundle, *, task: TileTask, work: Work | None = None) -> Outcome:
+    """The work of a bundle of tiles; what fails on purpose comes back as a value. Runs on a worker."""
+    if work is None:
+        from geoseg.inference import tilework
+
+        work = tilework.work_tile
+    started = time.perf_counter()
+    with unless(_unwanted()):
+        found = tuple(_guarded_tile(work, task, row, col) for row, col in bundle.places)
+    return Outcome(found=found, seconds=time.perf_counter() - started)
+
+
+def _guarded_tile(work: Work, task: TileTask, row: int, col: int) -> TileReport | Failure:
     try:
-        with unless(_unwanted()):
-            return work(task, row, col)
+        return work(task, row, col)
     except StoppedError:
         raise
     except UnfitError as error:

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from geoseg.errors import ClusterError
-from geoseg.inference.capacity import Capacity, capacity_here, smallest
-from geoseg.inference.costs import SLOTS
 from geoseg.inference.executors.options import ClusterOptions
-from geoseg.inference.executors.outcomes import Work
-from geoseg.inference.tilework import TileReport, TileTask, request_stop, work_tile
+from geoseg.inference.stopping import request_stop
+from geoseg.inference.tasks import SLOTS, TileReport, Tiles, TileTask, Work
 
 if TYPE_CHECKING:
     from distributed import Client
 
-_ANSWER_SECONDS = 10.0  # for a scheduler that may be gone
+    from geoseg.inference.capacity import Capacity
 
-Tiles = Iterable[tuple[int, int]]
-"""(row, column) of each tile in the plan's grid; may be longer than memory."""
+_ANSWER_SECONDS = 10.0  # for a scheduler that may be gone
 
 
 class Session(ABC):
@@ -30,7 +27,7 @@ class Session(ABC):
     """True if tiles run in other processes than this."""
 
     @abstractmethod
-    def run(self, task: TileTask, tiles: Tiles, *, work: Work = work_tile) -> Iterator[TileReport]:
+    def run(self, task: TileTask, tiles: Tiles, *, work: Work | None = None) -> Iterator[TileReport]:
         """Runs tiles and yields their reports as they are done, in any order.
 
         The first tile that fails for good ends the run with its error. Whatever ends it early, tiles in work give up
@@ -39,7 +36,7 @@ class Session(ABC):
         Args:
             task: what every tile needs.
             tiles: which; taken from as there is room for them.
-            work: what is done with a tile; tests put fakes here.
+            work: what is done with a tile; None: ``work_tile``. Tests put fakes here.
 
         Raises:
             ClusterError: if the scheduler, or all workers, or one tile again and again, are lost.
@@ -59,6 +56,8 @@ class Session(ABC):
         Raises:
             PlanError, ClusterError: if workers lack the device.
         """
+        from geoseg.inference.capacity import capacity_here
+
         return capacity_here(device)
 
     @property
@@ -80,8 +79,12 @@ class Session(ABC):
 class LoopSession(Session):
     """One tile after the other, for debugging."""
 
-    def run(self, task: TileTask, tiles: Tiles, *, work: Work = work_tile) -> Iterator[TileReport]:
+    def run(self, task: TileTask, tiles: Tiles, *, work: Work | None = None) -> Iterator[TileReport]:
         """See :class:`Session`; nothing is tried again."""
+        if work is None:
+            from geoseg.inference import tilework
+
+            work = tilework.work_tile
         return (work(task, row, col) for row, col in tiles)
 
 
@@ -100,7 +103,7 @@ class DaskSession(Session):
         self._opened = ExitStack()
         self._client_or_none: Client | None = None
 
-    def run(self, task: TileTask, tiles: Tiles, *, work: Work = work_tile) -> Iterator[TileReport]:
+    def run(self, task: TileTask, tiles: Tiles, *, work: Work | None = None) -> Iterator[TileReport]:
         """See :class:`Session`."""
         from geoseg.inference.executors.flight import Flight
 
@@ -124,7 +127,8 @@ class DaskSession(Session):
     def capacity(self, device: str = "auto") -> Capacity:
         """See :class:`Session`."""
         if not self.shared:
-            return capacity_here(device)
+            return super().capacity(device)
+        from geoseg.inference.capacity import smallest
         from geoseg.inference.executors.asking import facts
 
         return smallest(facts(self._client, device=device))
