@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from geoseg.verbs.plan import plan
     from geoseg.verbs.predict import predict
     from geoseg.verbs.predict_array import predict_array
+    from geoseg.verbs.predict_lazy import predict_lazy
     from geoseg.verbs.synth import synth
     from geoseg.verbs.train import train
 
@@ -31,6 +32,7 @@ __all__ = [
     "plan",
     "predict",
     "predict_array",
+    "predict_lazy",
     "synth",
     "train",
 ]
@@ -43,6 +45,7 @@ _HOMES = {
     "plan": "geoseg.verbs.plan",
     "predict": "geoseg.verbs.predict",
     "predict_array": "geoseg.verbs.predict_array",
+    "predict_lazy": "geoseg.verbs.predict_lazy",
     "synth": "geoseg.verbs.synth",
     "train": "geoseg.verbs.train",
 }

@@ -24,3 +24,7 @@ RESOLUTIONS: tuple[Resolution, ...] = get_args(Resolution)
 Compression = Literal["deflate", "zstd"]
 """Compression of the Cloud Optimized GeoTIFF."""
 COMPRESSIONS: tuple[Compression, ...] = get_args(Compression)
+
+LazyLayer = Literal["classes", "confidence"]
+"""What a lazy array holds."""
+LAZY_LAYERS: tuple[LazyLayer, ...] = get_args(LazyLayer)

@@ -15,7 +15,9 @@ from geoseg.inference.plan import Cost
 from geoseg.inference.tasks import SLOTS
 from geoseg.models.source import ModelSource
 from geoseg.raster.datasets import DEFAULT_CACHE_MB
+from geoseg.raster.remote import FETCHING_BYTES, REMOTE_CACHE_MB
 from geoseg.raster.scene import SceneInfo
+from geoseg.raster.urls import is_url
 
 ACTIVATION_BYTES_PER_PIXEL = 1000.0
 """A guess for networks without a card."""
@@ -65,7 +67,9 @@ def memory_need(
     stored = len(info.recipe.bidx) * np.dtype(info.dtype).itemsize + 1
     kept = 1 + layers.confidence + classes * layers.probabilities + layers.contexts
     windows = SLOTS * (_most_read(passes, grid) * stored + height * width * (kept + 1))
-    host = int(_LIBRARIES_BYTES + DEFAULT_CACHE_MB * 2**20 + windows)
+    remote = is_url(info.recipe.uri)
+    cached = REMOTE_CACHE_MB * 2**20 + FETCHING_BYTES if remote else DEFAULT_CACHE_MB * 2**20
+    host = int(_LIBRARIES_BYTES + cached + windows)
     return Need(host=host + computing, device=0) if device == "cpu" else Need(host=host, device=computing)
 
 

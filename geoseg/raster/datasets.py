@@ -20,8 +20,11 @@ from rasterio._err import CPLE_BaseError
 from rasterio.env import set_gdal_config
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
+from rasterio.session import DummySession
 
 from geoseg.errors import SceneReadError
+from geoseg.raster.remote import gdal_name, remote_options, sidecar_options
+from geoseg.raster.urls import is_url, refuse_credentials, without_credentials
 
 DEFAULT_CACHE_MB = 64
 """GDAL's block cache until somebody asks for another size; its own default is 5 % of RAM."""
@@ -37,15 +40,8 @@ READ_FAILURES = (RasterioError, CPLE_BaseError, OSError, MemoryError)
 
 # A scene's folder is not listed (a listing of a bucket can take minutes); its `.msk` and `.aux.xml` are asked for by
 # name, some of them long after the scene was opened. EMPTY_DIR would save those requests and lose what `.aux.xml`
-# says. The time-outs matter to every thread: rasterio holds the interpreter's lock while GDAL opens.
-_OPTIONS = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
-    "GDAL_HTTP_CONNECTTIMEOUT": "10",
-    "GDAL_HTTP_LOW_SPEED_TIME": "30",
-    "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
-    "GDAL_HTTP_MAX_RETRY": "2",
-    "GDAL_HTTP_RETRY_DELAY": "1",
-}
+# says.
+_READDIR = {"GDAL_DISABLE_READDIR_ON_OPEN": "TRUE"}
 
 _Stamp = tuple[int, int] | None
 
@@ -94,19 +90,12 @@ def raster_environment(cache_mb: int | None = None) -> Iterator[None]:
     if _handles.depth:
         yield
         return
-    with rasterio.Env.from_defaults(**_OPTIONS):
+    with rasterio.Env.from_defaults(session=DummySession(), **_READDIR, **remote_options()):
         _handles.depth += 1
         try:
             yield
         finally:
             _handles.depth -= 1
-
-
-def is_url(uri: str) -> bool:
-    """True if GDAL fetches ``uri`` over a network (``https://…``, ``s3://…``, ``/vsicurl/…``)."""
-    scheme, separator, _ = uri.partition("://")
-    remote_vsi = ("/vsicurl", "/vsis3", "/vsigs", "/vsiaz", "/vsiadls", "/vsioss", "/vsiswift", "/vsiwebhdfs")
-    return (bool(separator) and scheme not in ("file", "zip", "tar", "gzip")) or uri.startswith(remote_vsi)
 
 
 def open_dataset(uri: str | os.PathLike[str]) -> DatasetReader:
@@ -116,6 +105,7 @@ def open_dataset(uri: str | os.PathLike[str]) -> DatasetReader:
 
     Raises:
         SceneReadError: if it cannot be opened.
+        SceneError: if its name holds credentials.
     """
     uri = os.fspath(uri)
     stamp = _stamp(uri)
@@ -147,22 +137,33 @@ def close_datasets() -> None:
 
 
 def reason(error: BaseException) -> str:
-    """GDAL's own words for a failure, on one line; rasterio often hides them behind "see previous exception"."""
+    """GDAL's own words for a failure, on one line; rasterio often hides them behind "see previous exception".
+
+    Secrets in the URLs they name are left out: a server may have sent GDAL on to a signed one.
+    """
     while error.__cause__ is not None and isinstance(error.__cause__, READ_FAILURES):
         error = error.__cause__
-    return " ".join(str(error).split()) or type(error).__name__
+    return without_credentials(" ".join(str(error).split())) or type(error).__name__
 
 
 def _open(uri: str) -> DatasetReader:
+    refuse_credentials(uri, what="the raster")
     with raster_environment(), _warning_filters, warnings.catch_warnings():
         # A scene without georeferencing is fine; the inspection notes it.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
-            return rasterio.open(uri)
+            return _open_remote(gdal_name(uri)) if is_url(uri) else rasterio.open(uri)
         except READ_FAILURES as error:
             if _is_plain_path(uri) and not Path(uri).exists():
                 raise SceneReadError(f"{uri}: no such file") from error
             raise SceneReadError(f"{uri}: cannot be opened as a raster: {reason(error)}") from error
+
+
+def _open_remote(name: str) -> DatasetReader:
+    with rasterio.Env(session=DummySession(), **sidecar_options(name)):
+        dataset = rasterio.open(name)
+        dataset.rpcs  # noqa: B018 - GDAL looks once for the files that might hold them: here, where it looks for few
+        return dataset
 
 
 def _is_plain_path(uri: str) -> bool:

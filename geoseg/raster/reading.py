@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,9 @@ from geoseg.geometry.windows import Window
 from geoseg.raster.datasets import READ_FAILURES, forget_dataset, open_dataset, raster_environment, reason
 from geoseg.raster.georeference import native_geobox
 from geoseg.raster.recipe import SceneRecipe
+from geoseg.raster.remote import REMOTE_CACHE_MB, on_reader
 from geoseg.raster.resample import AxisResampling, axes, bilinear
+from geoseg.raster.urls import is_url
 from geoseg.raster.validity import Pixels, Valid, ValidityRule, valid_pixels, validity_rule
 
 STRIP_BYTES = 64 * 2**20
@@ -70,7 +73,13 @@ def read_window(recipe: SceneRecipe, window: Window) -> tuple[Pixels, Valid]:
         SceneError: if the window reaches outside the grid.
         SceneReadError: if the scene cannot be opened, or fails while the window is read; names the window.
     """
-    with raster_environment():
+    if is_url(recipe.uri):
+        return on_reader(recipe.uri, partial(_read, recipe, window, cache_mb=REMOTE_CACHE_MB))
+    return _read(recipe, window)
+
+
+def _read(recipe: SceneRecipe, window: Window, *, cache_mb: int | None = None) -> tuple[Pixels, Valid]:
+    with raster_environment(cache_mb):
         reader = _reader(recipe)
         height, width = reader.shape
         if window.row_off < 0 or window.col_off < 0 or window.row_stop > height or window.col_stop > width:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from geoseg.errors import GeosegError, OutputError, StoppedError
 from geoseg.inference.executors import ClusterOptions, Session, open_session
 from geoseg.models.bundle import Bundle, open_bundle
-from geoseg.raster.datasets import is_url
 from geoseg.raster.tags import METRICS_TAG, read_tags
+from geoseg.raster.urls import is_url
 from geoseg.verbs.batch_manifest import KINDS, Kind, read_manifest
 from geoseg.verbs.batch_result import BatchResult, export_rows, refuse_export, sum_metrics
 from geoseg.verbs.batch_steps import Asked, Step, decide, refuse_kinds, settings_of, stored_attributes, unfinished_stamp

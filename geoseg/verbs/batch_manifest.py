@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from geoseg.errors import ManifestError
-from geoseg.raster.datasets import is_url
+from geoseg.raster.urls import is_url, refuse_credentials
 from geoseg.verbs.batch_sources import SCENE_SUFFIXES, Record, read_records
 from geoseg.verbs.outputs import stem_of
 
@@ -72,13 +72,15 @@ def read_manifest(
 
     Raises:
         ManifestError: if it cannot be read, lacks a column, is empty, names a scene twice, gives two scenes one
-            output, or lists as a scene what another one writes.
+            output, lists as a scene what another one writes, or holds credentials.
         MissingExtraError: for Parquet without pyarrow.
     """
     found = read_records(os.fspath(manifest))
     if not found.records:
         raise ManifestError(f"{found.source}: no scene in it; {found.advice}")
     notes = list(found.notes)
+    if output is not None:
+        refuse_credentials(output, what="the output folder", error=ManifestError)
     folder = None if output is None else _absolute(os.fspath(output), Path.cwd())
     entries = _entries(found.records, base=found.folder, output=folder, source=found.source)
     _refuse_twice(entries, source=found.source)
@@ -110,6 +112,9 @@ def _entries(records: Sequence[Record], *, base: Path, output: str | None, sourc
     files = [f"{r.where}: {r.output}" for r in records if r.output and Path(r.output).suffix.lower() in _FILES]
     if files:
         raise ManifestError(f"{source}: 'output' names a folder, and is a file in {_some(files)}; name its folder")
+    for record in records:  # before a name of theirs is written to the table
+        for name in (record.scene, record.reference, record.output):
+            refuse_credentials(name, what=f"{source}, {record.where}:", error=ManifestError)
     return [
         Entry(
             scene=_absolute(r.scene, base),

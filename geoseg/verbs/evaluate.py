@@ -18,6 +18,7 @@ from geoseg.models.bundle import open_bundle
 from geoseg.raster.label_legend import guessed_legend, stored_legend
 from geoseg.raster.labels import LabelInfo, inspect_labels, read_labels
 from geoseg.raster.tags import METRICS_TAG
+from geoseg.raster.urls import refuse_credentials
 
 _ANY_IDS = Legend.from_json([{"id": i, "name": str(i), "color": [i, 1, 254 - i]} for i in range(IGNORE)])
 """Every id, where no legend is known; in colours that no palette has, so that palettes are read by their numbers."""
@@ -83,8 +84,11 @@ def evaluate(
         GridError: if the grids differ and ``align`` is not given, or cannot help.
         LegendError: if a raster holds values that the legend does not name.
         SceneReadError: if a file cannot be read.
+        SceneError: if a name holds credentials.
     """
     predicted_uri, truth_uri = os.fspath(prediction), os.fspath(truth)
+    refuse_credentials(predicted_uri, what="the prediction")
+    refuse_credentials(truth_uri, what="the reference")
     known = _find_legend(predicted_uri, legend)
     working = known or _ANY_IDS
     predicted = inspect_labels(predicted_uri, legend=working)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from geoseg.errors import OutputError, SceneReadError
 from geoseg.raster.atomic import output_errors, part_path, recover, refuse_existing
-from geoseg.raster.datasets import is_url
 from geoseg.raster.tags import PLAN_DIGEST_TAG, read_tags
+from geoseg.raster.urls import is_url, refuse_credentials
 
 _COG_SUFFIXES = (".tif", ".tiff")
 
@@ -53,8 +53,12 @@ def choose_outputs(
         preview: a quick-look PNG.
 
     Raises:
-        OutputError: for an unknown suffix, or two targets of one kind.
+        OutputError: for an unknown suffix, two targets of one kind, or a target with credentials in its name.
+        SceneError: if the scene's name holds credentials.
     """
+    refuse_credentials(scene)
+    for named in (*wanted, *(() if preview is None else (preview,))):
+        refuse_credentials(named, what="the output", error=OutputError)
     if not wanted:
         folder = Path.cwd() if is_url(scene) or not Path(scene).exists() else Path(scene).parent
         return _in_folder(scene, folder, preview)

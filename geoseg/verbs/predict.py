@@ -110,6 +110,7 @@ def predict(
     wanted = [outputs] if isinstance(outputs, str | os.PathLike) else list(outputs)
     asked = RunOptions(**options)
     name = locate(scene)
+    truth_name = None if reference is None else locate(reference, what="the reference")
     files = choose_outputs(name, wanted, preview=preview)
     if files.zarr is None and (asked.confidence or asked.probabilities):
         raise OutputError("confidence and probabilities are layers of the Zarr store: add an output that ends in .zarr")
@@ -120,7 +121,7 @@ def predict(
         active = session or opened.enter_context(open_session(asked.cluster, device=asked.device))
         ready = prepare(name, model=model, multiple=multiple, legend=legend, options=asked, session=active)
         releasing.callback(ready.model.release)
-        truth = None if reference is None else _inspect_reference(reference, ready)
+        truth = None if truth_name is None else _inspect_reference(truth_name, ready)
         if continued:
             refuse_outputs(files, scene=name, overwrite=asked.overwrite, plan_digest=ready.plan.digest)
         if not active.shared:  # a network that cannot be loaded is found before anything is written
@@ -161,9 +162,9 @@ def _stages(progress: Progress, on_progress: OnProgress | None) -> Callable[[str
     return enter
 
 
-def _inspect_reference(reference: str | os.PathLike[str], ready: Prepared) -> LabelInfo:
+def _inspect_reference(reference: str, ready: Prepared) -> LabelInfo:
     """The reference on the output's grid; looked at before the run, so that a wrong one costs nothing."""
-    return inspect_labels(locate(reference), legend=ready.plan.legend, onto=ready.plan.geobox, native=ready.info.native)
+    return inspect_labels(reference, legend=ready.plan.legend, onto=ready.plan.geobox, native=ready.info.native)
 
 
 def _provenance(ready: Prepared) -> dict[str, Any]:

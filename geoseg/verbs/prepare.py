@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geoseg.errors import PlanError
+from geoseg.errors import BundleError, PlanError
 from geoseg.inference.executors import Session
 from geoseg.inference.plan import Plan
 from geoseg.inference.planner import make_plan
 from geoseg.legend import Legend
 from geoseg.models.bundle import Bundle, open_bundle
 from geoseg.models.source import ModelSource, from_bundle, from_module
-from geoseg.raster.datasets import is_url
 from geoseg.raster.scene import SceneInfo, inspect_scene
+from geoseg.raster.urls import is_url, refuse_credentials
 from geoseg.verbs.options import RunOptions
 
 if TYPE_CHECKING:
@@ -81,12 +81,16 @@ def prepare(
     return Prepared(scene=name, info=info, model=source, plan=plan)
 
 
-def locate(scene: str | os.PathLike[str]) -> str:
+def locate(scene: str | os.PathLike[str], *, what: str = "the scene") -> str:
     """The scene's name as any worker can open it: an existing path is made absolute, anything else is left.
 
     Links are not followed: masks, world files and statistics lie beside the link.
+
+    Raises:
+        SceneError: if the name holds credentials.
     """
     text = os.fspath(scene)
+    refuse_credentials(text, what=what)
     return text if is_url(text) or not Path(text).exists() else str(Path(text).absolute())
 
 
@@ -99,5 +103,7 @@ def model_source(model: ModelLike, *, multiple: int | None = None, legend: Legen
     if model is None or isinstance(model, str | os.PathLike | Bundle):
         if multiple is not None or legend is not None:
             raise PlanError("multiple and legend are for modules: a bundle's card has its own")
+        if isinstance(model, str | os.PathLike):
+            refuse_credentials(model, what="the model", error=BundleError)
         return from_bundle(model if isinstance(model, Bundle) else open_bundle(model))
     return from_module(model, multiple=multiple, legend=legend)

@@ -26,6 +26,7 @@ from geoseg.geometry.windows import Window, split
 from geoseg.raster import datasets, reading
 from geoseg.raster.datasets import close_datasets, open_dataset, raster_environment
 from geoseg.raster.scene import SceneInfo, SceneRecipe, inspect_scene, read_window
+from geoseg.raster.urls import is_url
 
 # rasterio warns when the tests themselves write scenes without georeferencing.
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -344,7 +345,7 @@ def test_a_scene_without_georeferencing_raises_no_warning(tmp_path: Path) -> Non
     ],
 )
 def test_what_is_a_url(uri: str, remote: bool) -> None:
-    assert datasets.is_url(uri) == remote
+    assert is_url(uri) == remote
 
 
 def test_a_recipe_may_be_written_by_hand(path: Path, pixels: npt.NDArray[np.uint8]) -> None:

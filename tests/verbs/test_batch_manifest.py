@@ -174,6 +174,22 @@ def test_what_is_refused_of_a_table(tmp_path: Path, lines: list[str], words: lis
     assert [word for word in words if word not in line] == []
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        "https://me:hunter2@example.org/a.tif,,",
+        "https://example.org/a.tif?X-Amz-Signature=hunter2,,",
+        "a.tif,https://example.org/t.tif?token=hunter2,",
+        "a.tif,,s3://me:hunter2@bucket/maps",
+    ],
+)
+def test_credentials_are_refused_before_they_are_written_anywhere(tmp_path: Path, row: str) -> None:
+    line = _refusal(_csv(tmp_path, "scene,reference,output", row), output="maps")
+    assert "line 2" in line
+    assert "credentials" in line
+    assert "hunter2" not in line
+
+
 def test_what_is_refused_of_other_manifests(tmp_path: Path) -> None:
     assert "no such manifest" in _refusal(tmp_path / "none.csv", output="maps")
     assert "matches nothing" in _refusal(f"{tmp_path}/*.tif", output="maps")
