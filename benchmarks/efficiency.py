@@ -1,4 +1,4 @@
-"""How well sessions keep workers busy: fake tiles that sleep, 8 workers, against the ideal of tiles x seconds / workers.
+"""How well sessions keep workers busy: fake tiles that sleep, 8 workers; the ideal is tiles x seconds / workers.
 
     python benchmarks/efficiency.py [--workers 8]
 

@@ -66,13 +66,8 @@ class Dask:
             command += ["--local-directory", str(self._folder)]
         log = (self._folder / f"{kind}-{uuid.uuid4().hex[:6]}.log").open("wb")
         path = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-        return subprocess.Popen(
-            command,
-            env={**os.environ, **path, **(environment or {})},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            cwd=self._folder,
-        )
+        given = {**os.environ, **path, **(environment or {})}
+        return subprocess.Popen(command, env=given, stdout=log, stderr=subprocess.STDOUT, cwd=self._folder)
 
 
 def wait_until(ready: Callable[[], object], *, seconds: float = 90.0) -> None:

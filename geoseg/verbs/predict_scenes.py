@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geoseg.errors import GeosegError, OutputError, PlanError, StoppedError
+from geoseg.inference.executors import open_session
+from geoseg.verbs.options import RunOptions
 from geoseg.verbs.outputs import choose_outputs
 from geoseg.verbs.predict import PredictResult, predict
 
@@ -99,6 +101,31 @@ def predict_scenes(
     on_progress: Callable[[Progress], None],
 ) -> list[Run]:
     """Runs every job; an error ends its own job only. One job alone raises its error as it is."""
+    if len(jobs) == 1:
+        return _predict_each(
+            jobs, model=model, options=options, on_start=on_start, on_plan=on_plan, on_progress=on_progress
+        )
+    asked = RunOptions(**options)
+    with open_session(asked.cluster, device=asked.device) as session:
+        return _predict_each(
+            jobs,
+            model=model,
+            options={**options, "session": session},
+            on_start=on_start,
+            on_plan=on_plan,
+            on_progress=on_progress,
+        )
+
+
+def _predict_each(
+    jobs: Sequence[Job],
+    *,
+    model: str | None,
+    options: Mapping[str, Any],
+    on_start: Callable[[Job], None],
+    on_plan: Callable[[Plan], None],
+    on_progress: Callable[[Progress], None],
+) -> list[Run]:
     runs = []
     for job in jobs:
         on_start(job)

@@ -10,13 +10,16 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from geoseg.errors import ClusterError
+from geoseg.errors import ClusterError, MissingExtraError
 from geoseg.inference import machine
 from geoseg.inference.executors.options import ClusterOptions
 from geoseg.models.device import pick_device
+
+_log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 20.0
 """Most seconds to wait for a scheduler that does not answer."""
@@ -47,6 +50,8 @@ def connect(options: ClusterOptions, *, slots: int, device: str) -> Iterator[Any
     Raises:
         ClusterError: if the scheduler cannot be reached, or has no workers within ``options.patience`` seconds.
     """
+    if options.dashboard and find_spec("bokeh") is None:
+        raise MissingExtraError("--dashboard needs bokeh: pip install bokeh")
     import dask
     import distributed  # noqa: F401 - adds its defaults to the configuration that is changed below
 
@@ -209,7 +214,8 @@ def _knock(address: str, security: Any, seconds: float) -> None:
     arguments = {} if security is None else security.get_connection_args("client")
 
     async def knock() -> None:
-        comm = await asyncio.wait_for(dial(address, timeout=seconds, **arguments), seconds + 1)
+        dialling = dial(address, timeout=seconds, **arguments)  # type: ignore[no-untyped-call]
+        comm = await asyncio.wait_for(dialling, seconds + 1)
         await comm.close()
 
     with ThreadPoolExecutor(1) as thread:  # this one may have a loop of its own, as notebooks do
@@ -242,6 +248,7 @@ def _client_of(cluster: Any) -> Iterator[Any]:
 
     try:
         client = Client(cluster, set_as_default=False)  # type: ignore[no-untyped-call]
+        _log.info("dashboard of the cluster: %s", client.dashboard_link)
         try:
             yield client
         finally:
