@@ -34,6 +34,8 @@ trap 'exit 143' TERM
 cores="$("$python" -c 'import os; print(len(os.sched_getaffinity(0)))')"
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$(((cores + workers - 1) / workers))}"
 
+export DASK_TEMPORARY_DIRECTORY="$folder" # nothing is left behind in the system's own
+
 # --dashboard-address even without a dashboard: the default listens on every network.
 "$python" -m distributed.cli.dask_scheduler --host 127.0.0.1 --port 0 --scheduler-file "$folder/scheduler.json" \
   --no-dashboard --dashboard-address 127.0.0.1:0 >"$folder/scheduler.log" 2>&1 &
