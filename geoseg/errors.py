@@ -41,6 +41,10 @@ class OutputExistsError(GeosegError, FileExistsError):
     """A target that is there already and may not be replaced without ``--overwrite``."""
 
 
+class OutputLockedError(GeosegError, BlockingIOError):
+    """A target that another process is writing."""
+
+
 class GridError(GeosegError, ValueError):
     """Two rasters whose grids should be the same and are not."""
 

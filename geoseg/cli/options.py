@@ -27,6 +27,13 @@ READING = (
 )
 """How a scene is read."""
 
+PLACING = (
+    click.option("--dst-crs", metavar="EPSG:CODE|WKT", help="Read on a north-up grid of this CRS."),
+    click.option("--aoi", metavar="POLYGONS", help="Vector file; what lies outside its polygons is nodata."),
+    click.option("--aoi-layer", metavar="NAME", help="Layer of --aoi; default: the polygons of all layers."),
+)
+"""On which grid, and where."""
+
 RUNNING = (
     click.option("--stitch", type=click.Choice(STITCHES), default="crop", show_default=True, help="How patches join."),
     click.option("--overlap", type=AutoInt(), default="auto", help="Overlap of neighbouring patches, pixels."),

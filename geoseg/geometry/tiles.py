@@ -80,11 +80,21 @@ class TileGrid:
 
     def patches_of(self, lattice: Lattice, stitch: Stitch) -> int:
         """Patches of another lattice of the same scene that these tiles' cores take, recomputed rims included."""
-        counts = [
-            sum(len(axis.reaching(*self._core_span(which, i), stitch)) for i in range(self.shape[which]))
-            for which, axis in enumerate((lattice.rows, lattice.cols))
-        ]
-        return counts[0] * counts[1]
+        rows, cols = self.patch_counts(lattice, stitch)
+        return sum(rows) * sum(cols)
+
+    def patch_counts(self, lattice: Lattice, stitch: Stitch) -> tuple[list[int], list[int]]:
+        """Per row and per column of tiles, the rows and columns of patches of a lattice that their cores take."""
+        rows, cols = (
+            [len(axis.reaching(start, stop, stitch)) for start, stop in spans]
+            for axis, spans in zip((lattice.rows, lattice.cols), self.spans(), strict=True)
+        )
+        return rows, cols
+
+    def spans(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """[start, stop) of the cores, per row and per column of tiles."""
+        rows, cols = ([self._core_span(which, i) for i in range(self.shape[which])] for which in (0, 1))
+        return rows, cols
 
     def tile(self, row: int, col: int) -> Tile:
         """The tile at a row and column of the grid."""

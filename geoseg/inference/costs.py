@@ -13,6 +13,7 @@ from geoseg.inference.layers import Layers
 from geoseg.inference.passes import Passes
 from geoseg.inference.plan import Cost
 from geoseg.inference.tasks import SLOTS
+from geoseg.inference.tile_mask import tiles_touched
 from geoseg.models.source import ModelSource
 from geoseg.raster.datasets import DEFAULT_CACHE_MB
 from geoseg.raster.remote import FETCHING_BYTES, REMOTE_CACHE_MB
@@ -64,10 +65,10 @@ def memory_need(
         part = max(_area(c.lattice.stride) for c in passes.contexts)
         fused = 4 * (classes + 1) * block[0] * block[1] + 2 * 4 * classes * min(part, block[0] * block[1])
     computing = int(activations + rolling + fused)
-    stored = len(info.recipe.bidx) * np.dtype(info.dtype).itemsize + 1
+    stored = info.recipe.bands * np.dtype(info.dtype).itemsize + 1
     kept = 1 + layers.confidence + classes * layers.probabilities + layers.contexts
     windows = SLOTS * (_most_read(passes, grid) * stored + height * width * (kept + 1))
-    remote = is_url(info.recipe.uri)
+    remote = any(is_url(uri) for uri in info.recipe.uris)
     cached = REMOTE_CACHE_MB * 2**20 + FETCHING_BYTES if remote else DEFAULT_CACHE_MB * 2**20
     host = int(_LIBRARIES_BYTES + cached + windows)
     return Need(host=host + computing, device=0) if device == "cpu" else Need(host=host, device=computing)
@@ -89,7 +90,7 @@ def cost_of(
     seconds = None
     if model.macs_per_pixel is not None and capacity.device == "cpu" and capacity.local:
         rate = machine.macs_per_second() * _EFFICIENCY
-        computing = passes.computed_pixels(grid) * model.macs_per_pixel / rate
+        computing = tiles_touched(grid, info.recipe.aoi).computed_pixels(passes) * model.macs_per_pixel / rate
         seconds = round(_START_SECONDS + computing + pixels * 4e-8, 1)
     return Cost(
         memory_bytes=memory_need(passes, grid, model=model, info=info, layers=layers, device=capacity.device).host,

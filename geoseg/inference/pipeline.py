@@ -27,7 +27,7 @@ class Progress:
     tiles: int
     tiles_done: int = 0
     pixels: int = 0
-    """Pixels of the scene."""
+    """Pixels of the tiles."""
     pixels_done: int = 0
     computed_pixels: int = 0
     """Pixels of all network inputs so far, of this run's own tiles."""
@@ -73,15 +73,15 @@ def run_plan(
     """
     run = uuid.uuid4().hex
     task = TileTask(
-        store=str(getattr(store, "location", store.path)),
+        store=store.location,
         digest=plan.digest,
         model=model.recipe,
         run=run,
         version=__version__,
         shared=session.shared,
     )
-    done = done_mask(plan.grid, store.done())
-    progress = Progress(tiles=plan.tile_count, pixels=plan.geobox.shape[0] * plan.geobox.shape[1])
+    done = done_mask(plan.grid, store.done_keys())
+    progress = Progress(tiles=plan.tile_count, pixels=plan.pixel_count)
     progress.tiles_done = progress.resumed_tiles = int(done.sum())
     progress.pixels_done = progress.resumed_pixels = _pixels(plan.grid, done)
     if progress.tiles_done < progress.tiles:

@@ -17,8 +17,10 @@ from geoseg.geometry.lattice import Axis, Lattice
 from geoseg.geometry.tiles import Tile, TileGrid
 from geoseg.inference.layers import Layers
 from geoseg.inference.passes import Adaptive, ContextPass, Passes
+from geoseg.inference.tile_mask import TileMask, tiles_touched
 from geoseg.legend import Legend
-from geoseg.raster.recipe import SceneRecipe
+from geoseg.raster.aoi import AreaOfInterest
+from geoseg.raster.recipe import Recipe, recipe_from_json
 
 PLAN_FORMAT = 2
 """Raised when the same decisions would give other bytes; part of the digest."""
@@ -54,8 +56,8 @@ class PlannedContext:
 class Plan:
     """How one scene is turned into classes. Sizes are [height, width] in pixels."""
 
-    recipe: SceneRecipe
-    """What is read."""
+    recipe: Recipe
+    """What is read, and where it counts."""
     stamp: str
     """Of the scene's files: other ones are another plan."""
     geobox: GeoBox
@@ -127,11 +129,29 @@ class Plan:
     @property
     def tile_count(self) -> int:
         """Number of tiles that the run works on."""
-        return self.grid.count
+        return self.touched.count
+
+    @property
+    def pixel_count(self) -> int:
+        """Pixels of those tiles."""
+        return self.touched.pixels
 
     def tiles(self) -> Iterator[Tile]:
-        """The tiles that the run works on, row by row; each is worked out when asked for."""
-        return iter(self.grid)
+        """The tiles that the run works on, row by row; each is worked out when asked for.
+
+        Tiles that the area of interest does not touch are not among them: they stay nodata.
+        """
+        return self.touched.tiles()
+
+    @property
+    def aoi(self) -> AreaOfInterest | None:
+        """Where the scene counts; None = everywhere."""
+        return self.recipe.aoi
+
+    @property
+    def touched(self) -> TileMask:
+        """Which tiles the run works on."""
+        return tiles_touched(self.grid, self.aoi)
 
     @property
     def digest(self) -> str:
@@ -141,8 +161,11 @@ class Plan:
 
     def decisions(self) -> dict[str, Any]:
         """What the digest is of. Threads and slots are left out: they change speed, not classes."""
+        scene = self.recipe.to_json()
+        del scene["aoi"]  # polygons may be long: their digest stands for them
         return {
-            "scene": self.recipe.to_json(),
+            "scene": scene,
+            "aoi": None if self.aoi is None else self.aoi.digest,
             "stamp": self.stamp,
             "grid": self.geobox.to_json(),
             "dtype": self.dtype,
@@ -163,8 +186,8 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """The plan as plain values, with the figures that follow from it; ``from_json`` is the inverse."""
-        lattice, grid, passes = self.lattice, self.grid, self.passes
-        computed = passes.computed_pixels(grid)
+        lattice, grid, passes, touched = self.lattice, self.grid, self.passes, self.touched
+        computed = touched.computed_pixels(passes)
         height, width = self.geobox.shape
         return {
             **self.decisions(),
@@ -175,11 +198,13 @@ class Plan:
             "overlap": [p - s for p, s in zip(lattice.patch, lattice.stride, strict=True)],
             "stride": list(lattice.stride),
             "tile": list(grid.core),
-            "tiles": grid.count,
-            "patches": passes.patches(grid),
+            "tiles": touched.count,
+            "patches": touched.patches(passes),
             "computed_pixels": computed,
             "scene_pixels": height * width,
             "computed_ratio": round(computed / (height * width), 4),
+            "area": None if self.aoi is None else self.aoi.to_json(),
+            "area_pixels": height * width if self.aoi is None else self.aoi.pixels(self.geobox.shape),
             "valid_from": self.valid_from,
             "model": self.model,
             "threads": self.threads,
@@ -198,7 +223,7 @@ class Plan:
         """A plan from what ``to_json`` gave."""
         adaptive = data["adaptive"]
         return cls(
-            recipe=SceneRecipe.from_json(data["scene"]),
+            recipe=recipe_from_json({**data["scene"], "aoi": data.get("area")}),
             stamp=data["stamp"],
             geobox=GeoBox.from_json(data["grid"]),
             dtype=data["dtype"],

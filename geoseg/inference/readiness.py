@@ -5,11 +5,10 @@ from __future__ import annotations
 import threading
 
 from geoseg.errors import GeosegError
-from geoseg.geometry.windows import Window
 from geoseg.inference.tasks import TileTask, UnfitError
 from geoseg.inference.tilework import open_run
 from geoseg.models.device import pick_device
-from geoseg.raster.reading import read_window
+from geoseg.raster.reading import probe
 from geoseg.version import __version__
 
 _fit: set[tuple[str, str]] = set()
@@ -44,7 +43,7 @@ def check(task: TileTask) -> None:
         store, plan = open_run(task)
         task.model.open()
         pick_device(plan.device)
-        read_window(plan.recipe, Window(row_off=0, col_off=0, height=1, width=1))
+        probe(plan.recipe)
         store.probe()
     except GeosegError as error:
         raise UnfitError(str(error)) from error

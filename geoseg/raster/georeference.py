@@ -18,7 +18,7 @@ def native_geobox(dataset: DatasetReader) -> GeoBox:
     return GeoBox(
         shape=(dataset.height, dataset.width),
         transform=(transform.a, transform.b, transform.c, transform.d, transform.e, transform.f),
-        crs=_wkt(dataset.crs or points_crs),
+        crs=wkt_of(dataset.crs or points_crs),
         gcps=tuple(
             GroundControlPoint(row=float(p.row), col=float(p.col), x=float(p.x), y=float(p.y), z=float(p.z or 0.0))
             for p in points
@@ -27,7 +27,7 @@ def native_geobox(dataset: DatasetReader) -> GeoBox:
     )
 
 
-def _wkt(crs: CRS | None) -> str | None:
+def wkt_of(crs: CRS | None) -> str | None:
     """WKT of a CRS; of the newer kind (ISO 19162) only where the older cannot say it."""
     for version in (None, WktVersion.WKT2_2019):
         try:

@@ -190,7 +190,7 @@ def open_class_store(uri: str) -> Any:
 def _open_store(uri: str, *_version: tuple[int, int] | None) -> Any:
     from geoseg.raster.zarr_store import open_store  # not at the top: zarr takes half a second and few labels are in it
 
-    return open_store(Path(uri))
+    return open_store(uri)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 import warnings
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from zarr.codecs import ZstdCodec
 
 from geoseg.geometry.geobox import IDENTITY, GeoBox
 from geoseg.legend import IGNORE, Legend
+from geoseg.raster.locations import Location
 
 GRID_MAPPING = "spatial_ref"
 """Name of the scalar array that carries CRS, transform, GCPs and RPCs."""
@@ -79,21 +80,31 @@ def add_coordinates(group: zarr.Group, geobox: GeoBox) -> None:
         array[:] = values
 
 
-def consolidate(path: Path) -> None:
-    """Copy all metadata into the root's, and each overview's into its own, which xarray warns about the lack of."""
+def open_group(place: Location) -> zarr.Group:
+    """The root group as it is stored now."""
+    with place.errors():
+        return zarr.open_group(place.zarr_store(), mode="r+", use_consolidated=False)
+
+
+def consolidate(place: Location, *, overviews: Iterable[str]) -> None:
+    """Copy all metadata into the root's, and those of the groups ``overviews`` into their own.
+
+    xarray warns about the lack of them.
+    """
+    store = place.zarr_store()
     with _filters, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Consolidated metadata")  # no part of Zarr 3's specification yet
-        for folder in [*sorted((path / "overviews").glob("*/")), path]:
-            if (folder / "classes").is_dir():
-                zarr.consolidate_metadata(folder)
+        for path in overviews:
+            zarr.consolidate_metadata(store, path=path)
+        zarr.consolidate_metadata(store)
 
 
-def is_consolidated(path: Path) -> bool:
+def is_consolidated(place: Location) -> bool:
     """True if ``consolidate`` was called: any change to metadata must be followed by it again."""
-    root = path / "zarr.json"
-    if root.is_file():
-        return "consolidated_metadata" in json.loads(root.read_bytes())
-    return (path / ".zmetadata").is_file()
+    root = place.read("zarr.json")
+    if root is not None:
+        return "consolidated_metadata" in json.loads(root)
+    return place.read(".zmetadata") is not None
 
 
 def get_array(group: zarr.Group, path: str) -> Any:

@@ -70,6 +70,8 @@ def build(group: zarr.Group, *, geobox: GeoBox, chunk: tuple[int, int], legend: 
         legend: the classes.
         threads: levels are written one after the other, each by this many threads.
     """
+    if MULTISCALES in group.attrs:
+        del group.attrs[MULTISCALES]  # first: a list is proof that its levels are whole
     if "overviews" in group:
         del group["overviews"]
     levels = [{"path": level_path(1), "factor": 1}]

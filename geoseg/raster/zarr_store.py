@@ -9,39 +9,38 @@ and neither its concurrency nor its threads changed that by more than a few.
 from __future__ import annotations
 
 import itertools
+import os
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
 
 import numpy as np
 import numpy.typing as npt
 import zarr
 
-from geoseg.errors import SceneReadError
+from geoseg.errors import GeosegError, MissingExtraError, OutputExistsError, SceneReadError
 from geoseg.geometry.geobox import GeoBox
 from geoseg.geometry.windows import Window
 from geoseg.legend import Legend
 from geoseg.raster import zarr_layout, zarr_overviews
-from geoseg.raster.atomic import discard, output_errors, put_in_place, refuse_existing, remove
+from geoseg.raster.local_folder import LocalFolder
+from geoseg.raster.locations import CLAIM, MARKERS, OWN, Location, claim
+from geoseg.raster.places import location_of, was_created
 from geoseg.raster.zarr_spec import StoreSpec
 
-__all__ = ["ResultStore", "StoreSpec", "create_store", "finish_store", "open_store"]
+__all__ = ["ResultStore", "StoreSpec", "create_store", "finish_store", "open_store", "was_created"]
 
-_OWN = "geoseg_store"
-"""Root attribute with what ``open_store`` needs; written last, so that a half created store is no store."""
-
-_DONE = "classes/.geoseg-done"
-"""Folder of the markers. Below an array, where no reader of Zarr looks for members."""
+Place = str | os.PathLike[str] | Location
+"""A path, a URL, or what ``location_of`` makes of one."""
 
 
 class ResultStore:
     """An open store. Different tiles may be written from different threads, or from processes that each open it."""
 
-    def __init__(self, path: Path, spec: StoreSpec, group: zarr.Group) -> None:
-        self.path = path
+    def __init__(self, place: Place, spec: StoreSpec, group: zarr.Group) -> None:
+        self.place = location_of(place)
         self.spec = spec
         self._group = group
         wanted = {
@@ -51,6 +50,17 @@ class ResultStore:
             "context": bool(spec.contexts),
         }
         self._arrays = {name: zarr_layout.get_array(group, name) for name, there in wanted.items() if there}
+
+    @property
+    def location(self) -> str:
+        """What ``open_store`` finds it by on this machine and, if it is shared, on others."""
+        return str(self.path.absolute()) if isinstance(self.place, LocalFolder) else str(self.place)
+
+    @property
+    def path(self) -> Path:
+        """The folder of a store that lies on this machine."""
+        assert isinstance(self.place, LocalFolder)
+        return self.place.path
 
     @property
     def geobox(self) -> GeoBox:
@@ -69,9 +79,9 @@ class ResultStore:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """The root's attributes as they are on the disk now, without geoseg's bookkeeping."""
-        stored = _open_group(self.path).attrs.asdict()
-        return {k: v for k, v in stored.items() if k not in (_OWN, zarr_overviews.MULTISCALES)}
+        """The root's attributes as they are stored now, without geoseg's bookkeeping."""
+        stored = zarr_layout.open_group(self.place).attrs.asdict()
+        return {k: v for k, v in stored.items() if k not in (OWN, zarr_overviews.MULTISCALES)}
 
     def write_classes(self, window: Window, classes: npt.NDArray[np.uint8]) -> None:
         """Write class ids (height, width).
@@ -114,15 +124,22 @@ class ResultStore:
 
     def overview_factors(self) -> tuple[int, ...]:
         """Factors of the overviews that are whole, ascending: (2, 4, …); empty before ``add_overviews``."""
-        levels: Any = _open_group(self.path).attrs.asdict().get(zarr_overviews.MULTISCALES)
+        levels: Any = zarr_layout.open_group(self.place).attrs.asdict().get(zarr_overviews.MULTISCALES)
         return tuple(int(d["factor"]) for d in levels[0]["datasets"][1:]) if levels else ()
 
     def mark_done(self, key: str) -> None:
         """Note that a tile's data are written; call it after them."""
-        with output_errors(self.path):
-            folder = self.path / _DONE
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / quote(key, safe="")).touch()
+        with self.place.errors():
+            self.place.mark(key)
+
+    def has_overviews(self) -> bool:
+        """True if all levels of the pyramid are whole; a small map has none, and that is written down too."""
+        return zarr_overviews.MULTISCALES in zarr_layout.open_group(self.place).attrs
+
+    def is_done(self, key: str) -> bool:
+        """True if a tile is done."""
+        with self.place.errors():
+            return self.place.is_marked(key)
 
     def probe(self) -> None:
         """Write and remove a file beside the markers.
@@ -130,21 +147,19 @@ class ResultStore:
         Raises:
             OutputError: if the store cannot be written from here.
         """
-        with output_errors(self.path):
-            folder = self.path / _DONE
-            folder.mkdir(parents=True, exist_ok=True)
-            probe = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}.partial")
-            probe.touch()
-            probe.unlink()
+        name = f"{MARKERS}.{uuid.uuid4().hex}.partial"
+        with self.place.errors():
+            self.place.write(name, b"")
+            self.place.delete([name])
 
-    def is_done(self, key: str) -> bool:
-        """True if a tile is done."""
-        return (self.path / _DONE / quote(key, safe="")).exists()
+    def done_keys(self) -> Iterator[str]:
+        """Keys of the tiles that are done, in any order, one by one: a million of them need no memory."""
+        with self.place.errors():
+            yield from self.place.marks()
 
     def done(self) -> frozenset[str]:
         """Keys of the tiles that are done."""
-        folder = self.path / _DONE
-        return frozenset(unquote(p.name) for p in folder.iterdir()) if folder.is_dir() else frozenset()
+        return frozenset(self.done_keys())
 
     def update_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Add JSON values to the root's attributes."""
@@ -159,13 +174,18 @@ class ResultStore:
 
     @contextmanager
     def _changing(self) -> Iterator[zarr.Group]:
-        """The group as it is on the disk; its metadata are consolidated anew if they were."""
-        with output_errors(self.path):
-            consolidated = zarr_layout.is_consolidated(self.path)
-            self._group = _open_group(self.path)
+        """The group as it is stored now; its metadata are consolidated anew if they were."""
+        with self.place.errors():
+            consolidated = zarr_layout.is_consolidated(self.place)
+            self._group = zarr_layout.open_group(self.place)
             yield self._group
             if consolidated:
-                zarr_layout.consolidate(self.path)
+                self.consolidate()
+
+    def consolidate(self) -> None:
+        """Copy the metadata of all arrays into the root's, for readers that ask once."""
+        with self.place.errors():
+            zarr_layout.consolidate(self.place, overviews=[f"overviews/{f}" for f in self.overview_factors()])
 
     def _write(self, name: str, window: Window, values: npt.NDArray[np.uint8]) -> None:
         if values.shape[-2:] != window.shape:
@@ -177,7 +197,7 @@ class ResultStore:
             if start % core or not start < stop <= length or (stop % core and stop != length):
                 raise ValueError(f"{window.describe()} are not whole cores of {self.spec.core} in {self.shape}")
         rows, cols = slice(window.row_off, window.row_stop), slice(window.col_off, window.col_stop)
-        with output_errors(self.path):
+        with self.place.errors():
             try:
                 self._arrays[name][..., rows, cols] = values
             except (ValueError, RuntimeError):
@@ -194,23 +214,25 @@ class ResultStore:
             range(rows.start // high, -(-rows.stop // high)),
             range(cols.start // wide, -(-cols.stop // wide)),
         )
-        for key in itertools.product(*bands, down, across):
-            (self.path / name / array.metadata.encode_chunk_key(key)).unlink(missing_ok=True)
+        keys = itertools.product(*bands, down, across)
+        self.place.delete(f"{name}/{array.metadata.encode_chunk_key(key)}" for key in keys)
 
     def _read(self, name: str, window: Window) -> npt.NDArray[np.uint8]:
         rows, cols = window.within(Window.whole(self.shape))
         return np.asarray(self._arrays[name][rows, cols], dtype=np.uint8)
 
 
-def create_store(path: Path, spec: StoreSpec) -> ResultStore:
-    """Make an empty store at ``path``; what is there is deleted. Pixels never written read as 255.
+def create_store(place: Place, spec: StoreSpec) -> ResultStore:
+    """Make an empty store at ``place``; what is there is deleted. Pixels never written read as 255.
 
     Raises:
-        OutputError: if the folder cannot be written.
+        OutputError: if it cannot be written there.
     """
-    with output_errors(path):
-        discard(path)
-        group = zarr.create_group(path, zarr_format=spec.zarr_format)  # type: ignore[arg-type]
+    where = location_of(place)
+    with where.errors():
+        where.discard()
+        where.write(CLAIM, claim("writing"))
+        group = zarr.create_group(where.zarr_store(), zarr_format=spec.zarr_format)  # type: ignore[arg-type]
         attributes = zarr_layout.map_attributes(spec.geobox)
         percent = {**attributes, "units": "percent"}
         cut: dict[str, Any] = {"shape": spec.geobox.shape, "chunk": spec.chunk, "shard": spec.shard}
@@ -224,39 +246,33 @@ def create_store(path: Path, spec: StoreSpec) -> ResultStore:
             flags = zarr_layout.context_attributes(spec.contexts)
             zarr_layout.add_map(group, "context", attributes={**attributes, **flags}, **cut)
         zarr_layout.add_coordinates(group, spec.geobox)
-        group.update_attributes({**spec.attributes, "Conventions": "CF-1.11", _OWN: spec.to_json()})
-    return ResultStore(path, spec, group)
+        group.update_attributes({**spec.attributes, "Conventions": "CF-1.11", OWN: spec.to_json()})
+    return ResultStore(where, spec, group)
 
 
-def open_store(location: str | Path) -> ResultStore:
-    """Open a store that ``create_store`` made, whole or in work.
+def open_store(place: Place) -> ResultStore:
+    """Open a store that ``create_store`` made, whole or in work, by its path or URL.
 
     Raises:
         SceneReadError: if there is none.
     """
-    path = Path(location)
+    where = location_of(place)
     try:
-        group = _open_group(path)
+        group = zarr_layout.open_group(where)
         attributes: dict[str, Any] = dict(group.attrs.asdict())
-        spec = StoreSpec.from_json(attributes.pop(_OWN), attributes=attributes)
-        return ResultStore(path, spec, group)
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise SceneReadError(f"{path} is not a class map in Zarr that geoseg wrote; write it anew") from error
+        spec = StoreSpec.from_json(attributes.pop(OWN), attributes=attributes)
+        with where.errors():
+            return ResultStore(where, spec, group)
+    except MissingExtraError:
+        raise
+    except (GeosegError, OSError, KeyError, TypeError, ValueError) as error:
+        known = isinstance(where, LocalFolder) or isinstance(error.__cause__, FileNotFoundError)
+        why = f" ({error})" if isinstance(error, GeosegError) and not known else ""
+        raise SceneReadError(f"{where} is not a class map in Zarr that geoseg wrote{why}; write it anew") from error
 
 
-def was_created(path: Path) -> bool:
-    """True if ``create_store`` got to its end at ``path``, whatever happened to it since; False for anything else."""
-    for name in ("zarr.json", ".zattrs"):
-        try:
-            if _OWN in (path / name).read_text(errors="replace"):
-                return True
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-    return False
-
-
-def finish_store(part: Path, final: Path, *, overwrite: bool = False) -> None:
-    """Give a whole store its name; an old one stays whole until that moment.
+def finish_store(part: Place, final: Place, *, overwrite: bool = False) -> None:
+    """Give a whole store its name; an old one stays whole until that moment, where names can be changed.
 
     The markers of finished tiles go last: killed before, the run finds either them or the finished store.
 
@@ -264,15 +280,8 @@ def finish_store(part: Path, final: Path, *, overwrite: bool = False) -> None:
         OutputExistsError: if ``final`` is there and ``overwrite`` is False.
         OutputError: if the file system refuses.
     """
-    refuse_existing(final, overwrite=overwrite)
-    with output_errors(final):
-        for torn in part.rglob("*.partial"):  # what zarr was writing when a run was killed
-            torn.unlink()
-        zarr_layout.consolidate(part)
-    put_in_place(part, final)
-    with output_errors(final):
-        remove(final / _DONE)
-
-
-def _open_group(path: Path) -> zarr.Group:
-    return zarr.open_group(path, mode="r+", use_consolidated=False)
+    where, target = location_of(part), location_of(final)
+    if not overwrite and not where.finishing() and target.exists():
+        raise OutputExistsError(f"{target} is there already; --overwrite replaces it")
+    open_store(where).consolidate()
+    where.publish(target)

@@ -16,6 +16,7 @@ from geoseg.evaluation.metrics import summarise
 from geoseg.legend import IGNORE, Legend
 from geoseg.models.bundle import open_bundle
 from geoseg.raster.label_legend import guessed_legend, stored_legend
+from geoseg.raster.label_reading import is_store
 from geoseg.raster.labels import LabelInfo, inspect_labels, read_labels
 from geoseg.raster.tags import METRICS_TAG
 from geoseg.raster.urls import refuse_credentials
@@ -165,10 +166,10 @@ def _write_metrics(uri: str, metrics: Mapping[str, Any], notes: list[str]) -> st
     """Puts the metrics where they belong; a place that cannot be written is a note, not a failed evaluation."""
     path = Path(uri)
     try:
-        if path.suffix == ".zarr":
+        if is_store(uri):
             from geoseg.raster.zarr_store import open_store  # not at the top: zarr is half a second
 
-            open_store(path).update_attributes({"metrics": dict(metrics)})
+            open_store(uri).update_attributes({"metrics": dict(metrics)})
             return uri
         if path.suffix.lower() in (".tif", ".tiff") and path.is_file():
             from geoseg.raster.cog import write_aux_metrics

@@ -29,6 +29,14 @@ class RunOptions(PlanOptions):
     """Refuse scenes of which one block decodes to more."""
     max_pixels: int | None = None
     """Refuse scenes of more pixels."""
+    dst_crs: str | None = None
+    """CRS of the grid that is read, e.g. ``EPSG:32633`` or WKT; None: the scene's own."""
+    aoi: str | None = None
+    """Vector file of the area of interest, any CRS; outside is nodata."""
+    aoi_layer: str | None = None
+    """Its layer; None: the polygons of all."""
+    asset: str | None = None
+    """Of a STAC document's items, the asset to read."""
     compress: Compression = "deflate"
     scheduler: str = "threads"
     """``threads`` or ``sync`` in this process, or the address of a cluster; see ``ClusterOptions``."""
@@ -55,6 +63,8 @@ class RunOptions(PlanOptions):
         ):
             if getattr(self, name) not in choices:
                 raise PlanError(f"{name} {getattr(self, name)!r}: there are {', '.join(str(c) for c in choices)}")
+        if self.aoi_layer is not None and self.aoi is None:
+            raise PlanError(f"aoi layer {self.aoi_layer!r}: of which file? give it with --aoi")
         if self.contexts != "adaptive" and not isinstance(self.contexts, int):
             raise PlanError(f"contexts {self.contexts!r}: a number of contexts, or 'adaptive'")
         _ = self.cluster

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from geoseg.errors import OutputError, SceneReadError
-from geoseg.raster.atomic import output_errors, part_path, recover, refuse_existing
+from geoseg.errors import OutputError, OutputExistsError, SceneReadError
+from geoseg.raster.atomic import part_path, refuse_existing
+from geoseg.raster.local_folder import LocalFolder
+from geoseg.raster.locations import PLAN_DIGEST, Location, root_attributes
+from geoseg.raster.locks import Locks, hold, holder_of, refuse_held
+from geoseg.raster.places import is_claimed, is_store_url, location_of, refuse_strangers, was_created
 from geoseg.raster.tags import PLAN_DIGEST_TAG, read_tags
 from geoseg.raster.urls import is_url, refuse_credentials
 
@@ -20,20 +25,35 @@ class Outputs:
     """The files one run writes; at least one of ``cog`` and ``zarr`` is there."""
 
     cog: Path | None
-    zarr: Path | None
+    zarr: Path | str | None
+    """A folder, or the URL of a store."""
     preview: Path | None = None
 
     @property
-    def part(self) -> Path:
-        """The unfinished store, hidden beside the Zarr target, or beside the COG where there is none."""
-        target = self.zarr or self.cog
-        assert target is not None
-        return target.with_name(f".{target.name}.part.zarr")
+    def store(self) -> Location | None:
+        """Where the Zarr store goes."""
+        return None if self.zarr is None else location_of(self.zarr)
 
     @property
-    def paths(self) -> tuple[Path, ...]:
+    def part(self) -> Location:
+        """The unfinished store, hidden beside the Zarr target, or beside the COG where there is none."""
+        target = location_of(self.zarr or self.cog or "")
+        return target.sibling(f".{target.name}.part.zarr")
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Those that are plain files."""
+        return tuple(p for p in (self.cog, self.preview) if p is not None)
+
+    @property
+    def paths(self) -> tuple[Path | str, ...]:
         """All of them."""
         return tuple(p for p in (self.cog, self.zarr, self.preview) if p is not None)
+
+    @property
+    def places(self) -> tuple[Location, ...]:
+        """All of them, as what is locked and tidied."""
+        return tuple(location_of(p) for p in self.paths)
 
 
 def stem_of(scene: str) -> str:
@@ -48,34 +68,40 @@ def choose_outputs(
 
     Args:
         scene: path or URL.
-        wanted: ``*.tif`` and ``*.zarr`` targets, or one folder; empty for ``<stem>_classes.tif`` and
-            ``<stem>_classes.zarr`` beside the scene (in the current folder for a URL).
+        wanted: ``*.tif`` and ``*.zarr`` targets, or one folder; a ``.zarr`` may be a URL (``s3://…``); empty for
+            ``<stem>_classes.tif`` and ``<stem>_classes.zarr`` beside the scene (in the current folder for a URL).
         preview: a quick-look PNG.
 
     Raises:
-        OutputError: for an unknown suffix, two targets of one kind, or a target with credentials in its name.
+        OutputError: for an unknown suffix, two targets of one kind, a file that cannot be at a URL, or a target with
+            credentials in its name.
         SceneError: if the scene's name holds credentials.
     """
     refuse_credentials(scene)
     for named in (*wanted, *(() if preview is None else (preview,))):
         refuse_credentials(named, what="the output", error=OutputError)
+    look = None if preview is None else _local(preview, what="the quick look")
     if not wanted:
         folder = Path.cwd() if is_url(scene) or not Path(scene).exists() else Path(scene).parent
-        return _in_folder(scene, folder, preview)
+        return _in_folder(scene, folder, look)
     if len(wanted) == 1 and _is_folder(wanted[0]):
-        return _in_folder(scene, Path(wanted[0]), preview)
-    found: dict[str, Path] = {}
-    for target in map(Path, wanted):
-        suffix = target.suffix.lower()
-        kind = "cog" if suffix in _COG_SUFFIXES else "zarr" if suffix == ".zarr" else None
-        if kind is None:
+        return _in_folder(scene, _local(wanted[0], what="the folder of a .tif and a .zarr"), look)
+    cog: Path | None = None
+    store: Path | str | None = None
+    for target in wanted:
+        suffix = Path(target).suffix.lower()
+        if suffix in _COG_SUFFIXES:
+            _refuse_second(cog, target)
+            cog = _local(target, what="the .tif")
+        elif suffix == ".zarr":
+            _refuse_second(store, target)
+            where = location_of(os.fspath(target).rstrip("/"))
+            store = where.path if isinstance(where, LocalFolder) else str(where)
+        else:
             raise OutputError(
                 f"cannot tell what to write to {target}: outputs end in .tif or .zarr, or in / for a folder"
             )
-        if kind in found:
-            raise OutputError(f"two outputs of one kind, {found[kind]} and {target}: give one .tif and one .zarr")
-        found[kind] = target
-    return Outputs(cog=found.get("cog"), zarr=found.get("zarr"), preview=None if preview is None else Path(preview))
+    return Outputs(cog=cog, zarr=store, preview=look)
 
 
 def refuse_outputs(outputs: Outputs, *, scene: str, overwrite: bool, plan_digest: str | None = None) -> None:
@@ -85,40 +111,92 @@ def refuse_outputs(outputs: Outputs, *, scene: str, overwrite: bool, plan_digest
         outputs: the files of the run.
         scene: never overwritten by its own result.
         overwrite: existing outputs may be replaced.
-        plan_digest: of the run whose unfinished store is there. An output that carries it is this run's own: it was
+        plan_digest: of the run of which something was left. An output that carries it is this run's own: it was
             stopped between two renames. A quick look carries nothing and counts as its own.
 
     Raises:
         OutputExistsError: if an output exists.
-        OutputError: if an output is the scene, or is no PNG where it should be.
+        OutputError: if an output is the scene, no PNG where it should be, or a store that is not geoseg's.
     """
     if outputs.preview is not None and outputs.preview.suffix.lower() != ".png":
         raise OutputError(f"the quick look {outputs.preview} must end in .png")
     for path in outputs.paths:
-        if path.resolve() == Path(scene).resolve():
+        if (path == scene) if isinstance(path, str) else path.resolve() == Path(scene).resolve():
             raise OutputError(f"the output {path} is the scene itself; name another")
-        if overwrite or (plan_digest is not None and (path == outputs.preview or _carries(path, plan_digest))):
-            continue
-        refuse_existing(path, overwrite=False)
+    for path in outputs.files:
+        own = plan_digest is not None and (path == outputs.preview or _carries(path, plan_digest))
+        refuse_existing(path, overwrite=overwrite or own)
+    store = outputs.store
+    if store is None or (plan_digest is not None and (outputs.part.finishing() or is_own(store, plan_digest))):
+        return
+    if not overwrite and store.exists():
+        raise OutputExistsError(f"{store} is there already; --overwrite replaces it")
+    refuse_strangers(store)
 
 
-def make_folders(outputs: Outputs) -> None:
-    """Makes the outputs' folders, and tidies up what a killed run left of a replacement.
+def refuse_busy(outputs: Outputs) -> None:
+    """Refuses outputs that another run is writing; before any work, and without changing anything.
 
     Raises:
+        OutputLockedError: naming the process.
+    """
+    for place in outputs.places:
+        refuse_held(place)
+
+
+def is_own(store: Location, plan_digest: str) -> bool:
+    """True if the plan of that digest made the store."""
+    return root_attributes(store).get(PLAN_DIGEST) == plan_digest
+
+
+def is_finished(outputs: Outputs, *, plan_digest: str) -> bool:
+    """True if all outputs are in place, by the hand of the run that was stopped: there is only tidying up to do."""
+    store, part = outputs.store, outputs.part
+    if was_created(part) and (store is None or not part.is_published(store, digest=plan_digest)):
+        return False
+    if store is not None and not is_own(store, plan_digest):
+        return False
+    return all(path.is_file() for path in outputs.files) and (outputs.cog is None or _carries(outputs.cog, plan_digest))
+
+
+def is_begun(outputs: Outputs) -> bool:
+    """True if an earlier run of these outputs was stopped: it left its unfinished store, a lock, or rubbish."""
+    part = outputs.part
+    if is_claimed(part) or part.leftovers():
+        return True
+    return any(place.leftovers() or holder_of(place) is not None for place in outputs.places)
+
+
+@contextmanager
+def held(outputs: Outputs) -> Iterator[Locks]:
+    """Holds the outputs' locks; makes their folders, and tidies up what a killed run left of a replacement.
+
+    Raises:
+        OutputLockedError: if another run is writing one of them.
         OutputError: if a folder is missing and cannot be made, or cannot be written to.
     """
-    for path in outputs.paths:
-        with output_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            recover(path)
-            probe = part_path(path, suffix=".probe")
-            probe.touch()
-            probe.unlink()
+    for place in outputs.places:
+        with place.errors():
+            place.make_folder()
+    with hold(outputs.places) as locks:
+        for place in (*outputs.places, outputs.part):
+            with place.errors():
+                place.tidy()
+        for path in outputs.files:
+            _probe(path)
+        yield locks
+
+
+def _probe(path: Path) -> None:
+    """A file beside an output: a folder may take a lock and no more (another quota, a directory in the way)."""
+    with LocalFolder(path).errors():
+        probe = part_path(path, suffix=".probe")
+        probe.touch()
+        probe.unlink()
 
 
 def _carries(path: Path, plan_digest: str) -> bool:
-    """True if a COG or a Zarr store was made by the plan of that digest."""
+    """True if a COG was made by the plan of that digest."""
     if path.suffix.lower() in _COG_SUFFIXES and path.is_file():
         try:
             return read_tags(path).get(PLAN_DIGEST_TAG) == plan_digest
@@ -127,15 +205,26 @@ def _carries(path: Path, plan_digest: str) -> bool:
     return False
 
 
+def _refuse_second(found: Path | str | None, target: str | os.PathLike[str]) -> None:
+    if found is not None:
+        raise OutputError(f"two outputs of one kind, {found} and {target}: give one .tif and one .zarr")
+
+
+def _local(target: str | os.PathLike[str], *, what: str) -> Path:
+    if is_store_url(target):
+        raise OutputError(f"{what} cannot be at a URL ({os.fspath(target)}): only a .zarr can; give a local path")
+    where = location_of(target)
+    assert isinstance(where, LocalFolder)
+    return where.path
+
+
 def _is_folder(target: str | os.PathLike[str]) -> bool:
     text = os.fspath(target)
+    if is_store_url(text):
+        return text.endswith("/") and not text.rstrip("/").endswith(".zarr")
     return text.endswith(("/", os.sep)) or (Path(text).is_dir() and Path(text).suffix != ".zarr")
 
 
-def _in_folder(scene: str, folder: Path, preview: str | os.PathLike[str] | None) -> Outputs:
+def _in_folder(scene: str, folder: Path, preview: Path | None) -> Outputs:
     stem = f"{stem_of(scene)}_classes"
-    return Outputs(
-        cog=folder / f"{stem}.tif",
-        zarr=folder / f"{stem}.zarr",
-        preview=None if preview is None else Path(preview),
-    )
+    return Outputs(cog=folder / f"{stem}.tif", zarr=folder / f"{stem}.zarr", preview=preview)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from geoseg.inference.executors import open_session
@@ -10,13 +9,14 @@ from geoseg.inference.plan import Plan
 from geoseg.legend import Legend
 from geoseg.verbs.options import RunOptions
 from geoseg.verbs.prepare import prepare
+from geoseg.verbs.sources import SceneLike
 
 if TYPE_CHECKING:
     from geoseg.verbs.prepare import ModelLike
 
 
 def plan(
-    scene: str | os.PathLike[str],
+    scene: SceneLike,
     *,
     model: ModelLike = None,
     multiple: int | None = None,
@@ -26,7 +26,7 @@ def plan(
     """The plan of a scene; nothing is computed or written.
 
     Args:
-        scene: path or URL.
+        scene: path or URL, or a list of them that is one scene.
         model: a bundle or its path, None for the one that ships with geoseg, or a ``torch.nn.Module``.
         multiple: of a module: what its patches' sides must be multiples of; None: an smp model's output stride, else 1.
         legend: of a module: what its channels mean; None numbers them.
@@ -47,7 +47,8 @@ def plan_rows(plan: Plan) -> list[tuple[str, str]]:
     data = plan.to_json()
     height, width = plan.geobox.shape
     rows = [
-        ("scene", f"{width} x {height} px, {len(plan.recipe.bidx)} bands {plan.dtype}, valid from {plan.valid_from}"),
+        ("scene", f"{width} x {height} px, {plan.recipe.bands} bands {plan.dtype}, valid from {plan.valid_from}"),
+        *_area_rows(plan, data["area_pixels"]),
         ("model", f"{plan.model} ({plan.model_digest[:12]}), {len(plan.legend)} classes"),
         *_context_rows(plan),
         ("overlap", f"{_by(data['overlap'])} px, stride {_by(data['stride'])} px, stitch {plan.stitch}"),
@@ -61,6 +62,15 @@ def plan_rows(plan: Plan) -> list[tuple[str, str]]:
         ("digest", plan.digest[:16]),
     ]
     return rows + [("note", note) for note in plan.notes]
+
+
+def _area_rows(plan: Plan, pixels: int) -> list[tuple[str, str]]:
+    """How much of the scene counts."""
+    if plan.aoi is None:
+        return []
+    height, width = plan.geobox.shape
+    share = f"{pixels / (height * width):.1%} of the scene"
+    return [("area", f"{pixels:,} px, {share}, in {plan.tile_count:,} of {plan.grid.count:,} tiles")]
 
 
 def _context_rows(plan: Plan) -> list[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -10,26 +9,28 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import geoseg
 from geoseg.errors import OutputError
-from geoseg.evaluation.compare import evaluate_windows
 from geoseg.inference.executors import Session, open_session
 from geoseg.inference.machine import peak_rss_bytes
 from geoseg.inference.pipeline import Progress, run_plan
 from geoseg.inference.plan import Plan
-from geoseg.inference.resume import open_part
+from geoseg.inference.resume import continued_plan, find_unfinished, open_part
 from geoseg.legend import Legend
-from geoseg.raster.atomic import discard
-from geoseg.raster.cog import write_cog
-from geoseg.raster.label_reading import read_labels
 from geoseg.raster.labels import LabelInfo, inspect_labels
-from geoseg.raster.quicklook import write_quicklook
-from geoseg.raster.tags import LEGEND_TAG, METRICS_TAG
-from geoseg.raster.zarr_store import ResultStore, finish_store, was_created
 from geoseg.verbs.evaluate import score_notes
+from geoseg.verbs.finishing import finish, no_progress, provenance, stages, tidy_finished
 from geoseg.verbs.options import RunOptions
-from geoseg.verbs.outputs import Outputs, choose_outputs, make_folders, refuse_outputs
-from geoseg.verbs.prepare import Prepared, locate, prepare
+from geoseg.verbs.outputs import (
+    Outputs,
+    choose_outputs,
+    held,
+    is_begun,
+    is_finished,
+    refuse_busy,
+    refuse_outputs,
+)
+from geoseg.verbs.prepare import Prepared, prepare
+from geoseg.verbs.sources import SceneLike, locate, sources_of
 
 if TYPE_CHECKING:
     from geoseg.verbs.prepare import ModelLike
@@ -72,7 +73,7 @@ class PredictResult:
 
 
 def predict(
-    scene: str | os.PathLike[str],
+    scene: SceneLike,
     *,
     outputs: Sequence[str | os.PathLike[str]] | str | os.PathLike[str] = (),
     model: ModelLike = None,
@@ -88,9 +89,10 @@ def predict(
     """Turns a scene into a class map.
 
     Args:
-        scene: path or URL of anything rasterio opens.
+        scene: path or URL of anything rasterio opens; a STAC document; or a list of paths, URLs, globs and
+            ``@list.txt`` that together are one scene.
         outputs: ``*.tif`` (Cloud Optimized GeoTIFF) and ``*.zarr`` targets, or a folder; none for
-            ``<stem>_classes.tif`` and ``.zarr`` beside the scene.
+            ``<stem>_classes.tif`` and ``.zarr`` beside the scene (of several files, the first one's stem and folder).
         model: a bundle or its path, None for the one that ships with geoseg, or a ``torch.nn.Module`` that gives
             logits (N, K, h, w) for unnormalised float32 (N, C, h, w).
         reference: a label raster to score against, on the output's grid by nearest neighbour.
@@ -109,57 +111,68 @@ def predict(
     started = time.perf_counter()
     wanted = [outputs] if isinstance(outputs, str | os.PathLike) else list(outputs)
     asked = RunOptions(**options)
-    name = locate(scene)
+    sources = sources_of(scene, asset=asked.asset)
+    name = sources.stem
+    files = choose_outputs(name, sources.folder_of(wanted), preview=preview)
+    sources.refuse_as_outputs(files.paths)
     truth_name = None if reference is None else locate(reference, what="the reference")
-    files = choose_outputs(name, wanted, preview=preview)
     if files.zarr is None and (asked.confidence or asked.probabilities):
         raise OutputError("confidence and probabilities are layers of the Zarr store: add an output that ends in .zarr")
-    continued = was_created(files.part)
-    if not continued:  # the cheapest refusal comes first
+    refuse_busy(files)
+    begun = is_begun(files)
+    if not begun:  # the cheapest refusal comes first
         refuse_outputs(files, scene=name, overwrite=asked.overwrite)
-    with ExitStack() as releasing, ExitStack() as opened:  # tiles may be in work until the session is closed
-        active = session or opened.enter_context(open_session(asked.cluster, device=asked.device))
-        ready = prepare(name, model=model, multiple=multiple, legend=legend, options=asked, session=active)
-        releasing.callback(ready.model.release)
-        truth = None if truth_name is None else _inspect_reference(truth_name, ready)
-        if continued:
-            refuse_outputs(files, scene=name, overwrite=asked.overwrite, plan_digest=ready.plan.digest)
-        if not active.shared:  # a network that cannot be loaded is found before anything is written
-            ready.model.predictor(ready.plan.device)
-        make_folders(files)
-        store = open_part(ready.plan, files.part, restart=asked.restart, attributes=_provenance(ready))
-        if on_plan is not None:
-            on_plan(ready.plan)
-        progress = run_plan(ready.plan, ready.model, store, session=active, on_progress=on_progress)
-    finishing = time.perf_counter()
-    metrics = _finish(store, files, ready, asked, truth=truth, enter=_stages(progress, on_progress))
+    with ExitStack() as locking:
+        with ExitStack() as releasing, ExitStack() as opened:  # tiles may be in work until the session is closed
+            active = session or opened.enter_context(open_session(asked.cluster, device=asked.device))
+            ready = prepare(sources, model=model, multiple=multiple, legend=legend, options=asked, session=active)
+            releasing.callback(ready.model.release)
+            truth = None if truth_name is None else _inspect_reference(truth_name, ready)
+            plan = _settled(ready.plan, files, asked, scene=name, begun=begun)
+            if not active.shared:  # a network that cannot be loaded is found before anything is written
+                ready.model.predictor(plan.device)
+            locks = locking.enter_context(held(files))
+            begun = begun or locks.were_left
+            plan = _settled(ready.plan, files, asked, scene=name, begun=begun)
+            origin = provenance(plan, ready.model)
+            if on_plan is not None:
+                on_plan(plan)
+            store = None
+            if begun and not asked.restart and is_finished(files, plan_digest=plan.digest):
+                progress = no_progress(plan)
+            else:
+                store = open_part(plan, files.part, restart=asked.restart, attributes=origin, options=asked)
+                progress = run_plan(plan, ready.model, store, session=active, on_progress=on_progress)
+        finishing = time.perf_counter()
+        if store is None:
+            metrics = tidy_finished(files)
+        else:
+            metrics = finish(
+                store,
+                files,
+                plan,
+                options=asked,
+                origin=origin,
+                truth=truth,
+                enter=stages(progress, on_progress),
+                check=locks.check,
+            )
     ended = time.perf_counter()
     return PredictResult(
-        scene=name,
+        scene=ready.scene,
         outputs=tuple(str(p) for p in files.paths),
-        plan=ready.plan,
+        plan=plan,
         metrics=metrics,
         seconds={"total": ended - started, **progress.seconds, "finish": ended - finishing},
         predicted_pixels=progress.pixels_done - progress.resumed_pixels,
         computed_pixels=progress.computed_pixels,
         peak_rss_bytes=peak_rss_bytes(),
         notes=(
-            *ready.plan.notes,
+            *plan.notes,
             *(() if truth is None else truth.notes),
             *(() if metrics is None else score_notes(metrics)),
         ),
     )
-
-
-def _stages(progress: Progress, on_progress: OnProgress | None) -> Callable[[str], None]:
-    """Tells whoever listens which stage after the tiles begins."""
-
-    def enter(stage: str) -> None:
-        progress.stage = stage
-        if on_progress is not None:
-            on_progress(progress)
-
-    return enter
 
 
 def _inspect_reference(reference: str, ready: Prepared) -> LabelInfo:
@@ -167,72 +180,9 @@ def _inspect_reference(reference: str, ready: Prepared) -> LabelInfo:
     return inspect_labels(reference, legend=ready.plan.legend, onto=ready.plan.geobox, native=ready.info.native)
 
 
-def _provenance(ready: Prepared) -> dict[str, Any]:
-    """What every output says of where it came from."""
-    return {
-        "geoseg_version": geoseg.__version__,
-        "geoseg_model": ready.model.name,
-        "geoseg_model_digest": ready.model.digest,
-        "geoseg_plan_digest": ready.plan.digest,
-        "geoseg_contexts": ",".join(str(c.size) for c in ready.plan.contexts),
-    }
-
-
-def _evaluate(store: ResultStore, truth: LabelInfo, plan: Plan) -> dict[str, Any]:
-    """Scores of the store against the reference."""
-    return evaluate_windows(
-        store.read_classes,
-        lambda window: read_labels(truth.recipe, window),
-        store.shape,
-        legend=plan.legend,
-    )
-
-
-def _finish(
-    store: ResultStore,
-    files: Outputs,
-    ready: Prepared,
-    options: RunOptions,
-    *,
-    truth: LabelInfo | None,
-    enter: Callable[[str], None],
-) -> dict[str, Any] | None:
-    """Everything that is derived from the whole store, each renamed into place when whole, the store last.
-
-    Returns:
-        The scores, if there is a reference: they come first, so that every output carries them.
-    """
-    metrics = None
-    if truth is not None:
-        enter("scoring")
-        metrics = _evaluate(store, truth, ready.plan)
-        store.update_attributes({"metrics": metrics})
-    enter("overviews")
-    store.add_overviews(threads=ready.plan.threads)
-    if files.cog is not None:
-        enter("COG")
-        write_cog(
-            store,
-            files.cog,
-            tags=_tags(ready, metrics),
-            compress=options.compress,
-            overwrite=True,  # asked before the run
-            threads=ready.plan.threads,
-        )
-    if files.preview is not None:
-        enter("preview")
-        write_quicklook(files.preview, store=store, recipe=ready.plan.recipe)
-    if files.zarr is not None:
-        finish_store(store.path, files.zarr, overwrite=True)
-    else:
-        discard(store.path)
-    return metrics
-
-
-def _tags(ready: Prepared, metrics: dict[str, Any] | None) -> dict[str, str]:
-    """TIFF tags: provenance, the legend, and the scores if there are any."""
-    tags = {name.upper(): str(value) for name, value in _provenance(ready).items()}
-    tags[LEGEND_TAG] = json.dumps(ready.plan.legend.to_json())
-    if metrics is not None:
-        tags[METRICS_TAG] = json.dumps(metrics)
-    return tags
+def _settled(fresh: Plan, files: Outputs, options: RunOptions, *, scene: str, begun: bool) -> Plan:
+    """The plan to go by: that of an unfinished run where there is one; refuses what may not be replaced."""
+    left = None if options.restart else find_unfinished(files.part)
+    plan = fresh if left is None else continued_plan(fresh, options, left)
+    refuse_outputs(files, scene=scene, overwrite=options.overwrite, plan_digest=plan.digest if begun else None)
+    return plan

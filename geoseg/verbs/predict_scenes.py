@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from geoseg.errors import GeosegError, OutputError, PlanError, StoppedError
 from geoseg.inference.executors import open_session
+from geoseg.raster.places import is_store_url
 from geoseg.verbs.options import RunOptions
 from geoseg.verbs.outputs import choose_outputs
 from geoseg.verbs.predict import PredictResult, predict
+from geoseg.verbs.sources import SceneLike, sources_of
 
 if TYPE_CHECKING:
     from geoseg.inference.pipeline import Progress
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
 class Job:
     """One scene and what is wanted of it."""
 
-    scene: str
+    scene: SceneLike
+    name: str
+    """The scene in words."""
     outputs: tuple[str, ...]
     reference: str | None
     preview: str | None
@@ -41,13 +45,13 @@ class Run:
         """The result's summary; for a failed run its scene and error."""
         if self.result is not None:
             return self.result.to_json()
-        return {"scene": self.job.scene, "error": self.error}
+        return {"scene": self.job.name, "error": self.error}
 
     def rows(self) -> list[tuple[str, str]]:
         """What was written and what it took, as a table of two columns."""
         assert self.result is not None
         result = self.result
-        rows = [("wrote", f"{path}  ({_size(Path(path)) / 1e6:.2f} MB)") for path in result.outputs]
+        rows = [("wrote", _described(path)) for path in result.outputs]
         seconds = result.seconds
         total = seconds["total"]
         busy = ", ".join(f"{name} {seconds[name]:.1f}" for name in ("read", "compute", "write", "finish"))
@@ -63,9 +67,21 @@ class Run:
 
 
 def jobs_of(
-    scenes: Sequence[str], *, outputs: Sequence[str], references: Sequence[str], preview: str | None
+    scenes: Sequence[SceneLike],
+    *,
+    outputs: Sequence[str],
+    references: Sequence[str],
+    preview: str | None,
+    asset: str | None = None,
 ) -> list[Job]:
     """The jobs of a command line.
+
+    Args:
+        scenes: each a path or URL, or several that are one scene.
+        outputs: of the one scene, or a folder.
+        references: none, or one per scene.
+        preview: of the one scene.
+        asset: of STAC items.
 
     Raises:
         PlanError: if there are references but not one per scene.
@@ -79,16 +95,33 @@ def jobs_of(
         if preview is not None:
             raise OutputError("--preview is for one scene at a time")
         outputs = [os.path.join(o, "") for o in outputs]  # noqa: PTH118 - the trailing slash makes it a folder
-    found: dict[Path, str] = {}
+    found: dict[Path | str, str] = {}
+    names = []
     for scene in scenes:
-        for path in choose_outputs(scene, outputs).paths:
+        name, stem, wanted = _named(scene, outputs, asset)
+        names.append(name)
+        for path in choose_outputs(stem, wanted).paths:
             if path in found:
-                raise OutputError(f"{found[path]} and {scene} would both write {path}: give each its own folder")
-            found[path] = scene
+                raise OutputError(f"{found[path]} and {name} would both write {path}: give each its own folder")
+            found[path] = name
     return [
-        Job(scene=scene, outputs=tuple(outputs), reference=references[i] if references else None, preview=preview)
-        for i, scene in enumerate(scenes)
+        Job(
+            scene=scene,
+            name=name,
+            outputs=tuple(outputs),
+            reference=references[i] if references else None,
+            preview=preview,
+        )
+        for i, (scene, name) in enumerate(zip(scenes, names, strict=True))
     ]
+
+
+def _named(scene: SceneLike, outputs: Sequence[str], asset: str | None) -> tuple[str, str, Sequence[Any]]:
+    """A scene in words, what its outputs are called after, and where they go."""
+    if isinstance(scene, str | os.PathLike):  # not looked into: a broken one must not stop the others
+        return os.fspath(scene), os.fspath(scene), outputs
+    sources = sources_of(scene, asset=asset)
+    return sources.name, sources.stem, sources.folder_of(outputs)
 
 
 def predict_scenes(
@@ -149,6 +182,11 @@ def _predict_each(
         else:
             runs.append(Run(job=job, result=result, error=None))
     return runs
+
+
+def _described(output: str) -> str:
+    """A path with its size; a URL as it is: asking for the sizes of all objects takes long."""
+    return output if is_store_url(output) else f"{output}  ({_size(Path(output)) / 1e6:.2f} MB)"
 
 
 def _size(path: Path) -> int:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from geoseg.errors import BundleError, PlanError
@@ -14,9 +13,14 @@ from geoseg.inference.planner import make_plan
 from geoseg.legend import Legend
 from geoseg.models.bundle import Bundle, open_bundle
 from geoseg.models.source import ModelSource, from_bundle, from_module
-from geoseg.raster.scene import SceneInfo, inspect_scene
-from geoseg.raster.urls import is_url, refuse_credentials
+from geoseg.raster.aoi_files import read_area
+from geoseg.raster.mosaic import inspect_mosaic
+from geoseg.raster.scene import SceneInfo
+from geoseg.raster.urls import refuse_credentials
 from geoseg.verbs.options import RunOptions
+from geoseg.verbs.sources import SceneLike, Sources, locate, sources_of
+
+__all__ = ["Prepared", "inspect", "locate", "model_source", "prepare"]
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,7 +39,7 @@ class Prepared:
 
 
 def prepare(
-    scene: str | os.PathLike[str],
+    scene: SceneLike | Sources,
     *,
     model: ModelLike,
     options: RunOptions,
@@ -46,7 +50,7 @@ def prepare(
     """Looks at scene and model and makes the plan.
 
     Args:
-        scene: path or URL.
+        scene: path or URL, or several that are one scene.
         model: a bundle or its path, None for the one that ships with geoseg, or a ``torch.nn.Module``.
         options: what the user asks for.
         session: what will run the tiles: the plan is for the smallest of its workers.
@@ -54,9 +58,10 @@ def prepare(
         legend: of a module; see ``from_module``.
 
     Raises:
-        SceneError, SceneReadError, BundleError, PlanError: see ``inspect_scene``, ``open_bundle``, ``make_plan``.
+        SceneError, SceneReadError, BundleError, PlanError: see ``inspect_mosaic``, ``read_area``,
+            ``open_bundle``, ``make_plan``.
     """
-    name = locate(scene)
+    sources = scene if isinstance(scene, Sources) else sources_of(scene, asset=options.asset)
     if session.shared and model is not None and not isinstance(model, str | os.PathLike | Bundle):
         raise PlanError(
             "a torch.nn.Module cannot travel to other processes: save it as a bundle (geoseg.models.bundle.save_bundle)"
@@ -64,34 +69,38 @@ def prepare(
         )
     source = model_source(model, multiple=multiple, legend=legend)
     try:
-        info = inspect_scene(
-            name,
-            bands=source.bands,
-            bidx=options.bidx,
-            nodata=options.nodata,
-            gsd=source.gsd,
-            resolution=options.resolution,
-            max_block_mb=options.max_block_mb,
-            max_pixels=options.max_pixels,
-        )
+        info = inspect(sources, bands=source.bands, gsd=source.gsd, options=options)
         plan = make_plan(info, source, options, capacity=session.capacity(options.device))
     except BaseException:
         source.release()
         raise
-    return Prepared(scene=name, info=info, model=source, plan=plan)
+    return Prepared(scene=sources.name, info=info, model=source, plan=plan)
 
 
-def locate(scene: str | os.PathLike[str], *, what: str = "the scene") -> str:
-    """The scene's name as any worker can open it: an existing path is made absolute, anything else is left.
+def inspect(sources: Sources, *, bands: int | None, gsd: float | None, options: RunOptions) -> SceneInfo:
+    """How the files of a scene are read, and where they count.
 
-    Links are not followed: masks, world files and statistics lie beside the link.
-
-    Raises:
-        SceneError: if the name holds credentials.
+    Args:
+        sources: the files.
+        bands: as for ``inspect_mosaic``.
+        gsd: as for ``inspect_mosaic``.
+        options: what the user asks for.
     """
-    text = os.fspath(scene)
-    refuse_credentials(text, what=what)
-    return text if is_url(text) or not Path(text).exists() else str(Path(text).absolute())
+    info = inspect_mosaic(
+        sources.files,
+        bands=bands,
+        bidx=options.bidx,
+        nodata=options.nodata,
+        gsd=gsd,
+        resolution=options.resolution,
+        max_block_mb=options.max_block_mb,
+        max_pixels=options.max_pixels,
+        dst_crs=options.dst_crs,
+    )
+    if options.aoi is None:
+        return info
+    area = read_area(options.aoi, info.geobox, layer=options.aoi_layer)
+    return replace(info, recipe=replace(info.recipe, aoi=area))
 
 
 def model_source(model: ModelLike, *, multiple: int | None = None, legend: Legend | None = None) -> ModelSource:

@@ -197,6 +197,8 @@ def test_a_run_that_workers_cannot_do_is_refused_before_any_tile(tmp_path: Path,
 
 def test_a_lost_scheduler_ends_the_run_soon(tmp_path: Path, dask: Dask) -> None:
     dask.add_worker()
+    with open_session(options(dask)):
+        pass  # the worker is there
     with open_session(options(dask, patience=3.0)) as session:
         running = session.run(fake_task(tmp_path / "work"), TILES, work=trace_tile)
         next(running)
@@ -209,6 +211,8 @@ def test_a_lost_scheduler_ends_the_run_soon(tmp_path: Path, dask: Dask) -> None:
 
 def test_a_run_without_workers_left_ends_after_a_while(tmp_path: Path, dask: Dask) -> None:
     worker = dask.add_worker()
+    with open_session(options(dask)):
+        pass  # the worker is there
     with open_session(options(dask, patience=3.0)) as session:
         running = session.run(fake_task(tmp_path / "work"), TILES, work=trace_tile)
         next(running)
@@ -274,3 +278,25 @@ def test_this_process_listens_to_nobody_outside() -> None:
         assert session._client is not None  # type: ignore[attr-defined]
         mine = psutil.Process().net_connections()
         assert {c.laddr.ip for c in mine if c.status == "LISTEN"} <= {"127.0.0.1"}
+
+
+def test_tls_on_both_sides(tmp_path: Path) -> None:
+    from distributed import Security
+
+    pytest.importorskip("cryptography", reason="makes the certificates")
+    made = Security.temporary()
+    files = {"ca_file": made.tls_ca_file, "cert": made.tls_client_cert, "key": made.tls_client_key}
+    for name, text in files.items():
+        (tmp_path / f"{name}.pem").write_text(text)
+    ca, cert, key = (str(tmp_path / f"{name}.pem") for name in files)
+    with Dask(tmp_path / "dask", security=["--tls-ca-file", ca, "--tls-cert", cert, "--tls-key", key]) as dask:
+        dask.add_worker()
+        assert dask.address.startswith("tls://127.0.0.1:")
+        tls = {"tls_ca_file": ca, "tls_cert": cert, "tls_key": key}
+        with open_session(options(dask, **tls)) as session:
+            assert len(list(session.run(fake_task(tmp_path / "work"), TILES[:4], work=trace_tile))) == 4
+        with (
+            pytest.raises(ClusterError, match="needs --tls-ca-file"),
+            open_session(ClusterOptions(scheduler_file=str(dask.file))),
+        ):
+            pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,16 +25,20 @@ OPTIONS: dict[str, Any] = {
 def local(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> dict[str, bytes]:
     """Every file of the store and the COG of a run in this process, and the scene."""
     folder = tmp_path_factory.mktemp("local")
-    scene = write_scene(folder / "scene.tif", random_pixels((600, 700)))
+    scene = write_scene(folder / "scene.tif", random_pixels((400, 460)))
     outputs = [folder / "map.tif", folder / "map.zarr"]
     geoseg.predict(scene, outputs=outputs, model=tiny_bundle, **OPTIONS)
     return {"scene": str(scene).encode(), **bytes_of(folder)}
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
-    """The contents of the outputs in a folder by name."""
+    """The contents of the outputs in a folder by name; of the plan's record only the digest, for it tells costs."""
     files = [folder / "map.tif", *sorted((folder / "map.zarr").rglob("*"))]
-    return {str(p.relative_to(folder)): p.read_bytes() for p in files if p.is_file()}
+    found = {str(p.relative_to(folder)): p.read_bytes() for p in files if p.is_file()}
+    root = json.loads(found["map.zarr/zarr.json"])
+    root["attributes"]["geoseg_plan"] = root["attributes"]["geoseg_plan"]["digest"]
+    found["map.zarr/zarr.json"] = json.dumps(root).encode()
+    return found
 
 
 def run(local: dict[str, bytes], folder: Path, model: Path, midway: Callable[[], None], **where: Any) -> int:
@@ -47,12 +52,14 @@ def run(local: dict[str, bytes], folder: Path, model: Path, midway: Callable[[],
     result = geoseg.predict(
         local["scene"].decode(), outputs=outputs, model=model, on_progress=watch, **OPTIONS, **where
     )
-    assert {"scene": local["scene"], **bytes_of(folder)} == local
+    assert [name for name, found in bytes_of(folder).items() if found != local[name]] == []
+    assert {*bytes_of(folder), "scene"} == set(local)
     assert not list(folder.glob(".*"))
     return result.plan.tile_count
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_three_processes_one_killed_midway(tmp_path: Path, tiny_bundle: Path, local: dict[str, bytes]) -> None:
     with open_session(ClusterOptions(workers=3), device="cpu") as session:
 
@@ -60,10 +67,11 @@ def test_three_processes_one_killed_midway(tmp_path: Path, tiny_bundle: Path, lo
             pids = session._client.run(lambda dask_worker: __import__("os").getpid())  # type: ignore[attr-defined]
             psutil.Process(next(iter(pids.values()))).kill()
 
-        assert run(local, tmp_path, tiny_bundle, kill_one, session=session) > 50
+        assert run(local, tmp_path, tiny_bundle, kill_one, session=session) > 15
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_plain_cluster_one_worker_late_and_one_killed(
     tmp_path: Path, tiny_bundle: Path, local: dict[str, bytes]
 ) -> None:

@@ -23,7 +23,7 @@ from rasterio.transform import Affine
 
 from geoseg.errors import SceneError, SceneReadError
 from geoseg.geometry.windows import Window, split
-from geoseg.raster import datasets, reading
+from geoseg.raster import datasets, file_reading
 from geoseg.raster.datasets import close_datasets, open_dataset, raster_environment
 from geoseg.raster.scene import SceneInfo, SceneRecipe, inspect_scene, read_window
 from geoseg.raster.urls import is_url
@@ -121,7 +121,7 @@ def test_one_read_for_the_bands_and_one_for_validity(
 ) -> None:
     info = inspect_scene(path, bidx=(3, 1), gsd=gsd)
     counting = CountingDataset(open_dataset(path))
-    monkeypatch.setattr(reading, "open_dataset", lambda _: counting)
+    monkeypatch.setattr(file_reading, "open_dataset", lambda _: counting)
     read_window(info.recipe, Window(row_off=3, col_off=5, height=20, width=30))
     assert counting.reads == [[3, 1], "valid"]
 

@@ -20,7 +20,7 @@ from rasterio.warp import Resampling, reproject
 from geoseg.errors import SceneError
 from geoseg.geometry.geobox import GeoBox
 from geoseg.geometry.windows import Window, split
-from geoseg.raster import reading
+from geoseg.raster import file_reading
 from geoseg.raster.scene import SceneRecipe, inspect_scene, read_window
 
 # rasterio warns when the tests themselves write scenes without georeferencing.
@@ -105,7 +105,7 @@ def test_any_window_gives_the_bytes_of_the_whole(
 def test_strips_do_not_show(ratio: float, monkeypatch: pytest.MonkeyPatch) -> None:
     with scene(holed(1, "uint8"), ratio=(ratio, ratio), nodata=0) as recipe:
         at_once = whole(recipe)
-        monkeypatch.setattr(reading, "STRIP_BYTES", 2 * SHAPE[1] * 7)
+        monkeypatch.setattr(file_reading, "STRIP_BYTES", 2 * SHAPE[1] * 7)
         for one, other in zip(at_once, whole(recipe), strict=True):
             assert one.tobytes() == other.tobytes()
 

@@ -20,7 +20,7 @@ from rasterio.io import MemoryFile
 
 from geoseg.errors import GeosegError
 from geoseg.geometry.windows import Window
-from geoseg.raster import reading, scene
+from geoseg.raster import file_reading, header
 from geoseg.raster.datasets import raster_environment
 from geoseg.raster.scene import inspect_scene, read_window
 
@@ -194,7 +194,7 @@ def test_colours_that_cannot_be_read_are_no_end(
 ) -> None:
     alpha = np.array([[0, 255]], np.uint8)
     with tiff(np.full((3, 1, 2), 9, np.uint8), alpha=alpha) as memory, rasterio.open(memory.name) as dataset:
-        for room in (scene, reading):
+        for room in (header, file_reading):
             monkeypatch.setattr(room, "open_dataset", lambda _: Colourless(dataset, times))
         info = inspect_scene(memory.name)
         assert info.recipe.bidx == chosen

@@ -6,15 +6,16 @@ What is asked travels by value and imports geoseg on the worker: one that lacks 
 from __future__ import annotations
 
 import pickle
+import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
 
 from geoseg.errors import ClusterError
 from geoseg.inference.tasks import TileTask
 from geoseg.version import __version__
 
-ANSWER_SECONDS = 120.0
+ANSWER_SECONDS = 300.0
 """Most seconds that workers may take to answer: the first import of torch over a network disk is slow."""
 
 _NAMED = 5
@@ -45,12 +46,19 @@ def _answers(client: Any, probe: Callable[..., Any]) -> dict[str, dict[str, Any]
     Raises:
         ClusterError: naming those that did not, or that cannot do the run.
     """
-    with ThreadPoolExecutor(1) as caller:
-        asked = caller.submit(client.run, probe, on_error="return")
+    asked: Future[Mapping[str, Any]] = Future()
+
+    def ask() -> None:
         try:
-            found: Mapping[str, Any] = asked.result(ANSWER_SECONDS)
-        except TimeoutError as error:
-            raise ClusterError(f"workers did not answer within {ANSWER_SECONDS:g} s: {_silent(client)}") from error
+            asked.set_result(client.run(probe, on_error="return"))
+        except Exception as error:  # noqa: BLE001 - raised again by whoever waits
+            asked.set_exception(error)
+
+    threading.Thread(target=ask, name="geoseg-ask", daemon=True).start()  # a worker that hangs holds nobody up
+    try:
+        found = asked.result(ANSWER_SECONDS)
+    except TimeoutError as error:
+        raise ClusterError(f"workers did not answer within {ANSWER_SECONDS:g} s: {_silent(client)}") from error
     good: dict[str, dict[str, Any]] = {}
     bad = []
     for address, answer in found.items():

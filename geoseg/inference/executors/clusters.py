@@ -176,6 +176,8 @@ def _running(options: ClusterOptions) -> Iterator[Any]:
     if options.scheduler_file is not None:
         address = _address_in(Path(options.scheduler_file), seconds=options.patience)
     security = None
+    if address.startswith("tls://") and options.tls_ca_file is None:
+        raise ClusterError(f"{address} needs --tls-ca-file, and --tls-cert and --tls-key if it asks for them")
     if options.tls_ca_file is not None:
         for path in (options.tls_ca_file, options.tls_cert, options.tls_key):
             if path is not None and not Path(path).is_file():

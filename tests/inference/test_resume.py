@@ -1,0 +1,127 @@
+"""What an unfinished run may be continued with: the plan that was made when it began, whatever would be planned now."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import geoseg
+from geoseg.errors import OutputError, PlanError
+from geoseg.inference import machine, pass_planner
+from geoseg.inference.plan import Plan
+from geoseg.inference.resume import PLAN_ATTRIBUTE, continued_plan, find_unfinished, open_part
+from geoseg.raster.locations import MARKERS, PLAN_DIGEST
+from geoseg.raster.places import location_of
+from geoseg.raster.zarr_store import open_store
+from geoseg.verbs.options import RunOptions
+from tests.scenes import random_pixels, write_scene
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Path:
+    return write_scene(tmp_path / "scene.tif", random_pixels((300, 400)))
+
+
+def begin(scene: Path, model: Any, **options: Any) -> tuple[Plan, Path]:
+    """A run that was stopped before its first tile; returns its plan and where its unfinished store lies."""
+    part = scene.parent / ".out.zarr.part.zarr"
+    plan = geoseg.plan(scene, model=model, **options)
+    open_part(plan, part, restart=True, attributes={}, options=RunOptions(**options))
+    return plan, part
+
+
+def again(scene: Path, part: Path, model: Any, **options: Any) -> Plan:
+    left = find_unfinished(location_of(part))
+    assert left is not None
+    return continued_plan(geoseg.plan(scene, model=model, **options), RunOptions(**options), left)
+
+
+def test_another_machine_continues_with_what_was_decided(
+    scene: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, part = begin(scene, tiny_bundle)
+    monkeypatch.setattr(pass_planner, "_BATCH_PIXELS", {"cpu": 2 * 128 * 128})  # as a smaller machine would
+    monkeypatch.setattr(machine, "core_count", lambda: plan.threads + 3)
+    assert geoseg.plan(scene, model=tiny_bundle).digest != plan.digest
+    found = again(scene, part, tiny_bundle)
+    assert (found.digest, found.threads) == (plan.digest, plan.threads)
+    assert any("batches of" in note for note in found.notes)
+    result = geoseg.predict(scene, outputs=scene.parent / "out.zarr", model=tiny_bundle)
+    assert result.plan.digest == plan.digest
+    assert open_store(scene.parent / "out.zarr").attributes[PLAN_DIGEST] == plan.digest
+
+
+def test_what_was_auto_may_be_given_as_it_was_decided_and_the_other_way_round(scene: Path, tiny_bundle: Path) -> None:
+    plan, part = begin(scene, tiny_bundle)
+    batch = plan.contexts[0].batch_size
+    given = {"batch_size": batch, "patch_size": plan.contexts[0].size, "overlap": 2 * plan.halo, "device": "cpu"}
+    assert again(scene, part, tiny_bundle, **given).digest == plan.digest
+    with pytest.raises(PlanError, match=rf"\(batch size {batch} -> {batch + 1}\): give .* or --restart"):
+        again(scene, part, tiny_bundle, batch_size=batch + 1)
+    plan, part = begin(scene, tiny_bundle, batch_size=2, tile=200)
+    assert again(scene, part, tiny_bundle).digest == plan.digest
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"stitch": "hann"}, "stitch crop -> hann"),
+        ({"patch_size": 64}, "patch size 128 -> 64"),
+        ({"overlap": 64}, "overlap 32 -> 64"),
+        ({"tile": 96}, r"tile \[.*\] -> 96"),
+        ({"confidence": True}, "layers confidence False -> True"),
+        ({"zarr_format": 2}, "zarr format 3 -> 2"),
+        ({"bidx": (3, 2, 1)}, r"scene bidx \[1, 2, 3\] -> \[3, 2, 1\]"),
+        ({"exact": True, "stitch": "average"}, "stitch crop -> average; exact False -> True"),
+    ],
+)
+def test_other_settings_are_named(scene: Path, tiny_bundle: Path, options: dict[str, Any], named: str) -> None:
+    _, part = begin(scene, tiny_bundle)
+    with pytest.raises(PlanError, match=named) as caught:
+        again(scene, part, tiny_bundle, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_files_are_named(scene: Path, tiny_bundle: Path) -> None:
+    _, part = begin(scene, tiny_bundle)
+    os.utime(scene, (1e9, 1e9))
+    with pytest.raises(PlanError, match="the scene's files have changed"):
+        again(scene, part, tiny_bundle)
+    network = torch.nn.Conv2d(3, 5, 1)
+    _, part = begin(scene, network, patch_size=128)
+    with pytest.raises(PlanError, match="model Conv2d -> tiny"):
+        again(scene, part, tiny_bundle, patch_size=128)
+
+
+def test_threads_that_are_given_count_and_reach_the_workers(scene: Path, tiny_bundle: Path) -> None:
+    plan, part = begin(scene, tiny_bundle, threads=2)
+    found = again(scene, part, tiny_bundle, threads=1)
+    assert (found.digest, found.threads) == (plan.digest, 1)
+    store = open_part(found, part, attributes={}, options=RunOptions(threads=1))
+    assert store.attributes[PLAN_ATTRIBUTE]["threads"] == 1
+
+
+def test_what_is_not_geosegs_is_never_deleted(scene: Path, tiny_bundle: Path) -> None:
+    for name in (".out.zarr.part.zarr", "out.zarr"):
+        stranger = scene.parent / name
+        stranger.mkdir()
+        (stranger / "diary.txt").write_text("mine")
+        for options in ({"restart": True, "overwrite": True}, {"overwrite": True}):
+            with pytest.raises(OutputError, match=f"{name} is there and no class store that geoseg wrote"):
+                geoseg.predict(scene, outputs=scene.parent / "out.zarr", model=tiny_bundle, **options)
+        assert (stranger / "diary.txt").read_text() == "mine"
+        (stranger / "diary.txt").unlink()
+        stranger.rmdir()
+
+
+def test_half_a_store_of_our_own_is_written_anew(scene: Path, tiny_bundle: Path) -> None:
+    part = scene.parent / ".out.zarr.part.zarr"
+    (part / MARKERS).parent.mkdir(parents=True)
+    (part / "classes" / ".geoseg-part").write_text('{"stage": "writing"}')  # killed while it was made
+    (part / "zarr.json").write_text("{")
+    geoseg.predict(scene, outputs=scene.parent / "out.zarr", model=tiny_bundle)
+    assert sorted(p.name for p in scene.parent.iterdir()) == ["out.zarr", "scene.tif"]
