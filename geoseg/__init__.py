@@ -13,6 +13,7 @@ from geoseg.version import __version__
 
 if TYPE_CHECKING:
     from geoseg.models.bundle import open_bundle
+    from geoseg.verbs.batch import batch
     from geoseg.verbs.calibrate import calibrate
     from geoseg.verbs.evaluate import evaluate
     from geoseg.verbs.plan import plan
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__",
+    "batch",
     "calibrate",
     "evaluate",
     "open_bundle",
@@ -36,6 +38,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "batch": "geoseg.verbs.batch",
     "calibrate": "geoseg.verbs.calibrate",
     "evaluate": "geoseg.verbs.evaluate",
     "open_bundle": "geoseg.models.bundle",

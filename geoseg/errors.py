@@ -53,6 +53,10 @@ class ConfigError(GeosegError, ValueError):
     """A configuration file with a missing, unknown or impossible entry."""
 
 
+class ManifestError(GeosegError, ValueError):
+    """A list of scenes that lacks a column, is empty, or whose scenes are in each other's way."""
+
+
 class MissingExtraError(GeosegError, ImportError):
     """An optional dependency that is not installed; the message names the extra."""
 

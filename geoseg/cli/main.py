@@ -16,6 +16,7 @@ from geoseg.cli.signals import leave_on_signals
 from geoseg.errors import GeosegError, StoppedError
 
 _COMMANDS = {
+    "batch": "geoseg.cli.batch",
     "calibrate": "geoseg.cli.calibrate",
     "evaluate": "geoseg.cli.evaluate",
     "model": "geoseg.cli.model",
@@ -49,6 +50,7 @@ def cli() -> None:
     geoseg predict scene.tif                        classes with the default model
     geoseg predict scene.tif -m my.safetensors -o map.tif -o map.zarr
     geoseg predict scene.tif --reference truth.png  and their mIoU
+    geoseg batch scenes.csv -o maps/                many scenes, and a table of what became of them
     geoseg plan scene.tif                           what that would take
     """
 

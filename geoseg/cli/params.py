@@ -49,6 +49,21 @@ class Sizes(click.ParamType):  # type: ignore[type-arg]
         return tuple(int(part) for part in parts)
 
 
+class Words(click.ParamType):  # type: ignore[type-arg]
+    """Words such as ``cog,zarr``."""
+
+    name = "WORD,WORD,..."
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,  # noqa: ARG002 - click's signature
+        ctx: click.Context | None,  # noqa: ARG002
+    ) -> tuple[str, ...]:
+        """The words."""
+        return value if isinstance(value, tuple) else tuple(w.strip() for w in str(value).split(",") if w.strip())
+
+
 class ContextCount(click.ParamType):  # type: ignore[type-arg]
     """A number of contexts, from 1, or ``adaptive``."""
 

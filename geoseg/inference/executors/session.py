@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from geoseg.inference.capacity import Capacity
 
+_ANSWER_SECONDS = 10.0  # for a scheduler that may be gone
+
 
 class Session(ABC):
     """What runs tiles. Open one by :func:`open_session`."""
@@ -67,6 +69,11 @@ class Session(ABC):
     def worker_count(self) -> int:
         """Workers there are now."""
         return 1
+
+    @property
+    def is_lost(self) -> bool:
+        """True if nothing can be run any more: the scheduler does not answer, or has no workers."""
+        return False
 
 
 class LoopSession(Session):
@@ -130,6 +137,19 @@ class DaskSession(Session):
     def worker_count(self) -> int:
         """Workers there are now."""
         return len(self._client.nthreads()) if self.shared else 1
+
+    @property
+    def is_lost(self) -> bool:
+        """See :class:`Session`."""
+        client: Any = self._client_or_none
+        if not self.shared or client is None:
+            return False
+        if client.status != "running":
+            return True
+        try:
+            return not client.sync(client.scheduler.ncores, callback_timeout=_ANSWER_SECONDS)
+        except (OSError, TimeoutError):
+            return True
 
     def close(self) -> None:
         """Closes the connection, and a cluster of our own with it."""
