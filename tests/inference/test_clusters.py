@@ -19,9 +19,11 @@ import pytest
 from torch import nn
 
 import geoseg
-from geoseg.errors import ClusterError, PlanError, SceneReadError
-from geoseg.inference.executors import ClusterOptions, open_session
+from geoseg.errors import ClusterError, PlanError, SceneReadError, StoppedError
+from geoseg.inference.executors import ClusterOptions, asking, open_session
 from geoseg.inference.executors.asking import demand_fit
+from geoseg.inference.executors.outcomes import LOST, failure_of
+from geoseg.inference.tasks import TileReport, TileTask
 from tests.clusters import (
     ROOT,
     Dask,
@@ -244,7 +246,7 @@ LOCAL = """
 import sys, time
 from pathlib import Path
 from tests.clusters import fake_task, trace_tile
-from geoseg.inference.executors import ClusterOptions, open_session
+from geoseg.inference.executors import ClusterOptions, asking, open_session
 if __name__ == "__main__":
     with open_session(ClusterOptions(workers=2), device="cpu") as session:
         list(session.run(fake_task(Path(sys.argv[1])), ((r, 0) for r in range(10000)), work=trace_tile))
@@ -300,3 +302,40 @@ def test_tls_on_both_sides(tmp_path: Path) -> None:
             open_session(ClusterOptions(scheduler_file=str(dask.file))),
         ):
             pass
+
+
+def slow_tile(task: TileTask, row: int, col: int) -> TileReport:
+    """Tile 0.0 is broken; the others take a while and heed nobody."""
+    if (row, col) == (0, 0):
+        raise SceneReadError("torn")
+    time.sleep(0.5)
+    return trace_tile(task, row, col)
+
+
+def test_a_run_that_ends_early_in_this_process_leaves_no_tile_in_work(tmp_path: Path) -> None:
+    """Its caller gives back the network and the locks next, and the session may go on with another scene."""
+    with open_session(ClusterOptions()) as session:
+        with pytest.raises(SceneReadError, match="torn"):
+            list(session.run(fake_task(tmp_path), TILES[:3], work=slow_tile))
+        assert {tile for tile, _ in traces(tmp_path)} == {"0.1", "0.2"}
+
+
+def test_a_tile_that_the_cluster_let_go_of_is_sent_again() -> None:
+    """A run is stopped by whoever started it, never by what a worker says."""
+
+    class Stopped:
+        status = "error"
+
+        def exception(self) -> Exception:
+            return StoppedError("stopped", signum=2)
+
+    assert failure_of(Stopped()).kind == LOST
+
+
+def test_a_worker_that_hangs_while_it_is_asked_is_named(dask: Dask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "ANSWER_SECONDS", 1.0)
+    worker = dask.add_worker()
+    with open_session(options(dask)) as session:
+        worker.send_signal(signal.SIGSTOP)
+        with pytest.raises(ClusterError, match=r"did not answer within 1 s: tcp://127.0.0.1:\d+ \(last heard of"):
+            session.capacity("cpu")

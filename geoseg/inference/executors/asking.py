@@ -18,6 +18,9 @@ from geoseg.version import __version__
 ANSWER_SECONDS = 300.0
 """Most seconds that workers may take to answer: the first import of torch over a network disk is slow."""
 
+_SCHEDULER_SECONDS = 10.0
+"""Most seconds that a scheduler may take to say who its workers are."""
+
 _NAMED = 5
 """Workers named in one message."""
 
@@ -59,6 +62,8 @@ def _answers(client: Any, probe: Callable[..., Any]) -> dict[str, dict[str, Any]
         found = asked.result(ANSWER_SECONDS)
     except TimeoutError as error:
         raise ClusterError(f"workers did not answer within {ANSWER_SECONDS:g} s: {_silent(client)}") from error
+    except OSError as error:
+        raise ClusterError(f"lost the scheduler {client.scheduler.address} while its workers were asked") from error
     good: dict[str, dict[str, Any]] = {}
     bad = []
     for address, answer in found.items():
@@ -118,7 +123,11 @@ def _silent(client: Any) -> str:
     """The workers that were not heard of longest."""
     import time
 
-    workers = client.scheduler_info(n_workers=-1)["workers"]
+    try:
+        identity = client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=_SCHEDULER_SECONDS)
+    except (OSError, TimeoutError):
+        return "its scheduler does not answer either"
+    workers = identity["workers"]
     late = sorted(workers, key=lambda name: workers[name].get("last_seen", 0.0))
     ages = {name: time.time() - workers[name]["last_seen"] for name in late[:_NAMED]}
     return ", ".join(f"{name} (last heard of {age:.0f} s ago)" for name, age in ages.items())

@@ -5,19 +5,18 @@ Neither the client nor the scheduler ever holds more than these, so that a milli
 
 from __future__ import annotations
 
-import heapq
 import queue
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future as ThreadFuture
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
 from itertools import count, islice
 from typing import Any
 
 from geoseg.errors import ClusterError
-from geoseg.inference.executors.outcomes import Bundle, Failure, Outcome, guarded
+from geoseg.inference.executors.outcomes import LOST, Bundle, Failure, Outcome, failure_of, guarded
+from geoseg.inference.executors.retries import CONTINUES, Place, Retries
 from geoseg.inference.tasks import TileReport, Tiles, TileTask, Work
 
 PER_SLOT = 8
@@ -39,39 +38,8 @@ _TICK = 0.5
 _LOOK_EVERY = 2.0
 """Seconds between looks at who works."""
 
-_CONTINUES = "finished tiles are kept, the same command again continues"
-
-_LOST = "lost"
-
-_Place = tuple[int, int]
-
-
-@dataclass(slots=True, kw_only=True)
-class _Retries:
-    """How often tiles came home undone; only those that did are remembered."""
-
-    limit: int
-    counts: dict[_Place, int] = field(default_factory=dict)
-    later: list[tuple[float, _Place]] = field(default_factory=list)
-    """Heap of (when, tile)."""
-
-    def again(self, place: _Place, *, why: str, wait: bool) -> None:
-        """Puts a tile back.
-
-        Raises:
-            ClusterError: if it came home too often.
-        """
-        losses = self.counts[place] = self.counts.get(place, 0) + 1
-        if losses > self.limit:
-            raise ClusterError(
-                f"tile {place[0]}.{place[1]} failed {losses} times, last: {why}; {_CONTINUES} (--retries allows more)"
-            )
-        heapq.heappush(self.later, (time.monotonic() + (2.0 ** (losses - 1) if wait else 0.0), place))
-
-    def due(self) -> Iterator[_Place]:
-        """The tiles whose time has come."""
-        while self.later and self.later[0][0] <= time.monotonic():
-            yield heapq.heappop(self.later)[1]
+_ENDING_SECONDS = 60.0
+"""Most seconds in which tiles in work are waited for at the end."""
 
 
 class Flight:
@@ -86,7 +54,7 @@ class Flight:
 
     def __init__(self, client: Any, *, slots: int, retries: int, patience: float) -> None:
         self._client, self._slots, self._patience = client, slots, patience
-        self._retries = _Retries(limit=retries)
+        self._retries = Retries(limit=retries)
         self._flying: dict[Any, tuple[Bundle, Any]] = {}
         self._pace: float | None = None
         self._landed: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -112,7 +80,7 @@ class Flight:
                 elif found.unfit is not None:
                     self._exclude(found.unfit, found.message, place)
                 elif found.passing:
-                    self._retries.again(place, why=found.message, wait=found.kind != _LOST)
+                    self._retries.again(place, why=found.message, wait=found.kind != LOST)
                 else:
                     raise found.error()
 
@@ -122,15 +90,14 @@ class Flight:
         Args:
             wait: until none is in work; in one process they hold what the caller is about to give back.
         """
-        if wait and self._flying:
-            from distributed import wait as wait_for
-
-            with suppress(Exception):
-                wait_for([future for _, future in self._flying.values()], timeout=60)  # type: ignore[no-untyped-call]
+        if wait:  # not by Dask's own `wait`, which knows default clients only
+            deadline = time.monotonic() + _ENDING_SECONDS
+            while not all(future.done() for _, future in self._flying.values()) and time.monotonic() < deadline:
+                time.sleep(0.01)
         self._flying.clear()
         self._caller.shutdown(wait=False, cancel_futures=True)
 
-    def _send(self, task: TileTask, waiting: Iterator[_Place], work: Work | None) -> None:
+    def _send(self, task: TileTask, waiting: Iterator[Place], work: Work | None) -> None:
         """Fills up what is in flight: tiles that came home first."""
         slots = sum(min(n, self._slots) for n in self._threads.values())
         room = PER_SLOT * slots - len(self._flying)
@@ -150,7 +117,7 @@ class Flight:
             self._flying[future.key] = (bundle, future)
             future.add_done_callback(self._landed.put)
 
-    def _news(self) -> list[tuple[_Place, TileReport | Failure]]:
+    def _news(self) -> list[tuple[Place, TileReport | Failure]]:
         """What came home, after a short wait for the first."""
         try:
             done = [self._landed.get(timeout=_TICK)]
@@ -162,12 +129,12 @@ class Flight:
                 done.append(self._landed.get(timeout=max(0.0, until - time.monotonic())))
         ours = [f for f in done if f.key in self._flying]
         results = self._gather([f for f in ours if f.status == "finished"])
-        news: list[tuple[_Place, TileReport | Failure]] = []
+        news: list[tuple[Place, TileReport | Failure]] = []
         for future in ours:
             places = self._flying.pop(future.key)[0].places
             outcome = results.get(future.key)
             if outcome is None:
-                news += [(place, _failure(future)) for place in places]
+                news += [(place, failure_of(future)) for place in places]
             else:
                 news += zip(places, outcome.found, strict=True)
                 seconds = outcome.seconds / len(places)
@@ -193,13 +160,13 @@ class Flight:
             else:
                 return {key: value for key, value in found.items() if value is not None}
 
-    def _exclude(self, address: str, reason: str, place: _Place) -> None:
+    def _exclude(self, address: str, reason: str, place: Place) -> None:
         """Gives a worker no more tiles, and its tile to another; that one is not to blame."""
         self._unfit[address] = reason
         self._threads.pop(address, None)
         if not self._threads:
-            raise ClusterError(f"no worker can do this run: {'; '.join(list(self._unfit.values())[:5])}; {_CONTINUES}")
-        heapq.heappush(self._retries.later, (0.0, place))
+            raise ClusterError(f"no worker can do this run: {'; '.join(list(self._unfit.values())[:5])}; {CONTINUES}")
+        self._retries.blameless(place)
 
     def _look(self) -> None:
         """Looks who works, now and then.
@@ -223,7 +190,7 @@ class Flight:
             self._seen = self._looked
         elif self._looked - self._seen > self._patience:
             raise ClusterError(
-                f"the scheduler {self._client.scheduler.address} had no workers for {self._patience:g} s; {_CONTINUES}"
+                f"the scheduler {self._client.scheduler.address} had no workers for {self._patience:g} s; {CONTINUES}"
             )
 
     def _await_scheduler(self, *, silent: bool = False) -> None:
@@ -237,23 +204,4 @@ class Flight:
             time.sleep(0.1)
         if self._client.status != "running" or silent:
             address = getattr(self._client.scheduler, "address", "")
-            raise ClusterError(f"lost the scheduler {address}; {_CONTINUES}")
-
-
-def _failure(future: Any) -> Failure:
-    """What became of a task that has no result.
-
-    Raises:
-        Exception: what no worker was meant to raise, as it is.
-    """
-    if future.status == "error":
-        from distributed import KilledWorker
-
-        error = future.exception()
-        if isinstance(error, KilledWorker):
-            worker = getattr(error.last_worker, "address", "?")
-            return Failure(kind=_LOST, message=f"its worker {worker} died (out of memory?)", passing=True)
-        if not isinstance(error, OSError):
-            raise error
-        return Failure(kind="ClusterError", message=str(error), passing=True)
-    return Failure(kind=_LOST, message="its worker or the scheduler was lost", passing=True)
+            raise ClusterError(f"lost the scheduler {address}; {CONTINUES}")

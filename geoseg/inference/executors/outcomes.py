@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from geoseg import errors
 from geoseg.errors import ClusterError, GeosegError, OutputError, SceneReadError, StoppedError
@@ -13,6 +14,9 @@ from geoseg.inference.stopping import unless
 from geoseg.inference.tasks import TileReport, TileTask, UnfitError, Work
 
 _log = logging.getLogger(__name__)
+
+LOST = "lost"
+"""Kind of the failure of a tile whose report never came."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +84,27 @@ def _guarded_tile(work: Work, task: TileTask, row: int, col: int) -> TileReport 
 def _may_pass(error: GeosegError) -> bool:
     """True for what a network may do otherwise the next time: reading and writing at a URL."""
     return isinstance(error, SceneReadError | OutputError) and "://" in str(error)
+
+
+def failure_of(future: Any) -> Failure:
+    """What became of a task that has no result.
+
+    Raises:
+        Exception: what no worker was meant to raise, as it is.
+    """
+    if future.status == "error":
+        from distributed import KilledWorker
+
+        error = future.exception()
+        if isinstance(error, KilledWorker):
+            worker = getattr(error.last_worker, "address", "?")
+            return Failure(kind=LOST, message=f"its worker {worker} died (out of memory?)", passing=True)
+        if isinstance(error, StoppedError):  # Dask let go of the task and took it up again: nobody stopped the run
+            return Failure(kind=LOST, message="the cluster let go of it", passing=True)
+        if not isinstance(error, OSError):
+            raise error
+        return Failure(kind="ClusterError", message=str(error), passing=True)
+    return Failure(kind=LOST, message="its worker or the scheduler was lost", passing=True)
 
 
 def _unwanted() -> Callable[[], bool]:

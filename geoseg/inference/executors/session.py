@@ -61,11 +61,6 @@ class Session(ABC):
         return capacity_here(device)
 
     @property
-    def memory_bytes(self) -> int | None:
-        """Memory of the smallest worker; None if tiles run in this process."""
-        return self.capacity().memory_bytes if self.shared else None
-
-    @property
     def worker_count(self) -> int:
         """Workers there are now."""
         return 1
