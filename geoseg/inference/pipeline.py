@@ -56,6 +56,7 @@ def run_plan(
     store: ResultStore,
     *,
     session: Session,
+    check: Callable[[], None] = lambda: None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Progress:
     """Segments every tile of a plan that the store does not hold yet.
@@ -65,6 +66,7 @@ def run_plan(
         model: where workers get the network.
         store: what ``open_part`` of ``resume.py`` gave.
         session: what runs the tiles.
+        check: raises if the store is another run's by now; called after each tile.
         on_progress: called once before the first tile and after each.
 
     Raises:
@@ -92,6 +94,7 @@ def run_plan(
     waiting = ((tile.row, tile.col) for tile in plan.tiles() if not done[tile.row, tile.col])
     try:
         for report in session.run(task, waiting):
+            check()
             progress.add(report)
             if on_progress is not None:
                 on_progress(progress)

@@ -20,6 +20,7 @@ from geoseg.inference.segment import Engine, TilePixels, segment_tile
 from geoseg.inference.stopping import stop_check
 from geoseg.inference.tasks import TileReport, TileTask
 from geoseg.models.source import ModelRecipe
+from geoseg.raster.locations import PLAN_DIGEST, root_attributes
 from geoseg.raster.reading import read_window
 from geoseg.raster.zarr_store import ResultStore, open_store
 
@@ -45,6 +46,7 @@ def work_tile(task: TileTask, row: int, col: int) -> TileReport:
     Raises:
         SceneReadError: if the read window cannot be read; the message names it.
         OutputError: if the store cannot be written.
+        PlanError: if the store is gone or another run's by now.
         StoppedError: if the run was told to stop meanwhile.
     """
     if task.shared:
@@ -59,6 +61,8 @@ def work_tile(task: TileTask, row: int, col: int) -> TileReport:
             return _report(tile, TileTimes())
         result, times = segment(plan, task.model, tile, check_stop=check_stop)
         check_stop()
+        if task.shared:
+            _demand_own(task, store)
         writing = time.perf_counter()
         _write(store, tile.core, result)
         store.mark_done(tile.key)  # a marked tile is whole
@@ -118,6 +122,16 @@ def _write(store: ResultStore, core: Window, result: TileResult) -> None:
         store.write_probabilities(core, result.probabilities)
     if result.contexts is not None:
         store.write_context(core, result.contexts)
+
+
+def _demand_own(task: TileTask, store: ResultStore) -> None:
+    """Before a tile is written: its run may have ended without this worker's hearing of it, and another have begun.
+
+    Raises:
+        PlanError: if the store is gone, or holds another plan by now.
+    """
+    if root_attributes(store.place).get(PLAN_DIGEST) != task.digest:
+        raise PlanError(f"{task.store} is not this run's any more: another run has replaced or finished it")
 
 
 @contextmanager

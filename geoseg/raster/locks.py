@@ -9,6 +9,7 @@ another machine, when it was not renewed for five minutes.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import threading
 import time
@@ -21,6 +22,8 @@ from geoseg.errors import OutputLockedError
 from geoseg.raster.local_folder import LocalFolder
 from geoseg.raster.locations import Location
 from geoseg.raster.lock_holder import Holder, machine_name
+
+_log = logging.getLogger(__name__)
 
 RENEW_SECONDS = 30.0
 """A held lock is renewed this often."""
@@ -45,6 +48,7 @@ class Lock:
         self.was_left = False
         """True if the lock was there, left behind by a run that was killed."""
         self._lost = False
+        self._renewed = time.time()
 
     def acquire(self) -> None:
         """Takes the lock.
@@ -60,35 +64,43 @@ class Lock:
 
     def renew(self) -> None:
         """Says that this process is still there."""
+        self._renewed = time.time()
         if self._kernel is not None:
             os.utime(self._kernel)
             return
         with self._place.errors():
-            found = Holder.parse(self._home.read(self._name))
-            self._lost = self._lost or found is None or found.token != self._mine.token
+            self._lost = self._lost or not self._is_mine()
             if not self._lost:
                 self._home.write(self._name, replace(self._mine, renewed=time.time()).to_bytes())
 
     def check(self) -> None:
-        """Before anything is replaced.
+        """Before anything is replaced, and now and then: cheap, unless this process slept.
 
         Raises:
             OutputLockedError: if another run took the lock, as this one was not heard of for minutes.
         """
+        if abs(time.time() - self._renewed) > 2 * RENEW_SECONDS:  # not by the thread: the machine was asleep
+            with suppress(OSError):
+                self.renew()
         if self._lost:
             raise OutputLockedError(f"another run has taken over {self._place} meanwhile; leave it to that one")
 
     def release(self) -> None:
-        """Gives the lock back."""
-        if self._kernel is not None:
-            with suppress(FileNotFoundError):
-                (self._local / self._name).unlink()
-            os.close(self._kernel)  # after the file is gone: nobody may lock it in between and think it is there
-            return
-        with self._place.errors():
-            found = Holder.parse(self._home.read(self._name))
-            if found is not None and found.token == self._mine.token:
+        """Gives the lock back. If that fails, it is one that was left behind: no error of the run's."""
+        try:
+            if self._kernel is not None:
+                (self._local / self._name).unlink(missing_ok=True)
+            elif self._is_mine():
                 self._home.delete([self._name])
+        except OSError as error:
+            _log.warning("the lock of %s stays behind: %s", self._place, error)
+        finally:
+            if self._kernel is not None:
+                os.close(self._kernel)  # after the file is gone: nobody may lock it in between and think it is there
+
+    def _is_mine(self) -> bool:
+        found = Holder.parse(self._home.read(self._name))
+        return found is not None and found.token == self._mine.token
 
     @property
     def _local(self) -> Path:
@@ -125,8 +137,12 @@ class Lock:
                 break
             os.close(handle)  # its holder deleted it meanwhile
         self.was_left = os.fstat(handle).st_size > 0
-        os.truncate(handle, 0)
-        os.pwrite(handle, self._mine.to_bytes(), 0)
+        try:
+            os.truncate(handle, 0)
+            os.pwrite(handle, self._mine.to_bytes(), 0)
+        except OSError:  # a full disk
+            os.close(handle)
+            raise
         self._kernel = handle
         return True
 
@@ -136,8 +152,7 @@ class Lock:
             if self._home.create(self._name, self._mine.to_bytes()):
                 if self.was_left:
                     time.sleep(_SETTLE_SECONDS)
-                found = Holder.parse(self._home.read(self._name))
-                if found is not None and found.token == self._mine.token:
+                if self._is_mine():
                     return
             found = Holder.parse(self._home.read(self._name))
             if found is not None and not found.is_gone:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from geoseg.errors import OutputError
@@ -17,6 +18,8 @@ from geoseg.inference.plan import Plan
 from geoseg.inference.resume import continued_plan, find_unfinished, open_part
 from geoseg.legend import Legend
 from geoseg.raster.labels import LabelInfo, inspect_labels
+from geoseg.raster.locks import Locks
+from geoseg.raster.zarr_store import ResultStore
 from geoseg.verbs.evaluate import score_notes
 from geoseg.verbs.finishing import finish, no_progress, provenance, stages, tidy_finished
 from geoseg.verbs.options import RunOptions
@@ -30,7 +33,7 @@ from geoseg.verbs.outputs import (
     refuse_outputs,
 )
 from geoseg.verbs.prepare import Prepared, prepare
-from geoseg.verbs.sources import SceneLike, locate, sources_of
+from geoseg.verbs.sources import SceneLike, Sources, locate, sources_of
 
 if TYPE_CHECKING:
     from geoseg.verbs.prepare import ModelLike
@@ -109,58 +112,17 @@ def predict(
             tiles stay in the unfinished store beside the target.
     """
     started = time.perf_counter()
-    wanted = [outputs] if isinstance(outputs, str | os.PathLike) else list(outputs)
-    asked = RunOptions(**options)
-    sources = sources_of(scene, asset=asked.asset)
-    name = sources.stem
-    files = choose_outputs(name, sources.folder_of(wanted), preview=preview)
-    sources.refuse_as_outputs(files.paths)
-    truth_name = None if reference is None else locate(reference, what="the reference")
-    if files.zarr is None and (asked.confidence or asked.probabilities):
-        raise OutputError("confidence and probabilities are layers of the Zarr store: add an output that ends in .zarr")
-    refuse_busy(files)
-    begun = is_begun(files)
-    if not begun:  # the cheapest refusal comes first
-        refuse_outputs(files, scene=name, overwrite=asked.overwrite)
+    wanted = _wanted(scene, outputs=outputs, reference=reference, preview=preview, options=RunOptions(**options))
+    look = partial(prepare, wanted.sources, model=model, multiple=multiple, legend=legend, options=wanted.options)
     with ExitStack() as locking:
-        with ExitStack() as releasing, ExitStack() as opened:  # tiles may be in work until the session is closed
-            active = session or opened.enter_context(open_session(asked.cluster, device=asked.device))
-            ready = prepare(sources, model=model, multiple=multiple, legend=legend, options=asked, session=active)
-            releasing.callback(ready.model.release)
-            truth = None if truth_name is None else _inspect_reference(truth_name, ready)
-            plan = _settled(ready.plan, files, asked, scene=name, begun=begun)
-            if not active.shared:  # a network that cannot be loaded is found before anything is written
-                ready.model.predictor(plan.device)
-            locks = locking.enter_context(held(files))
-            begun = begun or locks.were_left
-            plan = _settled(ready.plan, files, asked, scene=name, begun=begun)
-            origin = provenance(plan, ready.model)
-            if on_plan is not None:
-                on_plan(plan)
-            store = None
-            if begun and not asked.restart and is_finished(files, plan_digest=plan.digest):
-                progress = no_progress(plan)
-            else:
-                store = open_part(plan, files.part, restart=asked.restart, attributes=origin, options=asked)
-                progress = run_plan(plan, ready.model, store, session=active, on_progress=on_progress)
+        tiles = _run_tiles(wanted, locking, look=look, session=session, on_plan=on_plan, on_progress=on_progress)
         finishing = time.perf_counter()
-        if store is None:
-            metrics = tidy_finished(files)
-        else:
-            metrics = finish(
-                store,
-                files,
-                plan,
-                options=asked,
-                origin=origin,
-                truth=truth,
-                enter=stages(progress, on_progress),
-                check=locks.check,
-            )
+        metrics = _finish(tiles, wanted, on_progress=on_progress)
     ended = time.perf_counter()
+    plan, progress, truth = tiles.plan, tiles.progress, tiles.truth
     return PredictResult(
-        scene=ready.scene,
-        outputs=tuple(str(p) for p in files.paths),
+        scene=wanted.sources.name,
+        outputs=tuple(str(p) for p in wanted.files.paths),
         plan=plan,
         metrics=metrics,
         seconds={"total": ended - started, **progress.seconds, "finish": ended - finishing},
@@ -175,14 +137,113 @@ def predict(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """What a call asks for."""
+
+    sources: Sources
+    files: Outputs
+    reference: str | None
+    options: RunOptions
+    begun: bool
+    """True if an earlier run of these outputs was stopped."""
+
+    def settle(self, fresh: Plan, *, begun: bool) -> Plan:
+        """The plan to go by: that of an unfinished run where there is one; refuses what may not be replaced."""
+        options, files = self.options, self.files
+        left = None if options.restart else find_unfinished(files.part)
+        plan = fresh if left is None else continued_plan(fresh, options, left)
+        digest = plan.digest if begun else None
+        refuse_outputs(files, scene=self.sources.stem, overwrite=options.overwrite, plan_digest=digest)
+        return plan
+
+
+def _wanted(
+    scene: SceneLike,
+    *,
+    outputs: Sequence[str | os.PathLike[str]] | str | os.PathLike[str],
+    reference: str | os.PathLike[str] | None,
+    preview: str | os.PathLike[str] | None,
+    options: RunOptions,
+) -> _Wanted:
+    """Refuses what can be refused by its name, before any file is opened and any worker asked."""
+    targets = [outputs] if isinstance(outputs, str | os.PathLike) else list(outputs)
+    sources = sources_of(scene, asset=options.asset)
+    files = choose_outputs(sources.stem, sources.folder_of(targets), preview=preview)
+    sources.refuse_as_outputs(files.paths)
+    truth = None if reference is None else locate(reference, what="the reference")
+    if files.zarr is None and (options.confidence or options.probabilities):
+        raise OutputError("confidence and probabilities are layers of the Zarr store: add an output that ends in .zarr")
+    refuse_busy(files)
+    begun = is_begun(files)
+    if not begun:
+        refuse_outputs(files, scene=sources.stem, overwrite=options.overwrite)
+    return _Wanted(sources=sources, files=files, reference=truth, options=options, begun=begun)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tiles:
+    """A run whose tiles are all done."""
+
+    plan: Plan
+    progress: Progress
+    store: ResultStore | None
+    """The unfinished store; None if an earlier run was stopped when all outputs were in place."""
+    truth: LabelInfo | None
+    origin: dict[str, Any]
+    locks: Locks
+
+
+def _run_tiles(
+    wanted: _Wanted,
+    locking: ExitStack,
+    *,
+    look: Callable[..., Prepared],
+    session: Session | None,
+    on_plan: Callable[[Plan], None] | None,
+    on_progress: OnProgress | None,
+) -> _Tiles:
+    """Plans, takes the outputs' locks into ``locking``, and runs every tile that is not done yet."""
+    options, files = wanted.options, wanted.files
+    with ExitStack() as releasing, ExitStack() as opened:  # tiles may be in work until the session is closed
+        active = session or opened.enter_context(open_session(options.cluster, device=options.device))
+        ready = look(session=active)
+        releasing.callback(ready.model.release)
+        truth = None if wanted.reference is None else _inspect_reference(wanted.reference, ready)
+        plan = wanted.settle(ready.plan, begun=wanted.begun)
+        if not active.shared:  # a network that cannot be loaded is found before anything is written
+            ready.model.predictor(plan.device)
+        locks = locking.enter_context(held(files))
+        begun = wanted.begun or locks.were_left
+        plan = wanted.settle(ready.plan, begun=begun)  # once more: another run may have ended just now
+        origin = provenance(plan, ready.model)
+        if on_plan is not None:
+            on_plan(plan)
+        store = None
+        if begun and not options.restart and is_finished(files, plan_digest=plan.digest):
+            progress = no_progress(plan)
+        else:
+            store = open_part(plan, files.part, restart=options.restart, attributes=origin, options=options)
+            progress = run_plan(plan, ready.model, store, session=active, check=locks.check, on_progress=on_progress)
+    return _Tiles(plan=plan, progress=progress, store=store, truth=truth, origin=origin, locks=locks)
+
+
+def _finish(tiles: _Tiles, wanted: _Wanted, *, on_progress: OnProgress | None) -> dict[str, Any] | None:
+    """Derives the outputs; returns the scores, if any."""
+    if tiles.store is None:
+        return tidy_finished(wanted.files)
+    return finish(
+        tiles.store,
+        wanted.files,
+        tiles.plan,
+        options=wanted.options,
+        origin=tiles.origin,
+        truth=tiles.truth,
+        enter=stages(tiles.progress, on_progress),
+        check=tiles.locks.check,
+    )
+
+
 def _inspect_reference(reference: str, ready: Prepared) -> LabelInfo:
     """The reference on the output's grid; looked at before the run, so that a wrong one costs nothing."""
     return inspect_labels(reference, legend=ready.plan.legend, onto=ready.plan.geobox, native=ready.info.native)
-
-
-def _settled(fresh: Plan, files: Outputs, options: RunOptions, *, scene: str, begun: bool) -> Plan:
-    """The plan to go by: that of an unfinished run where there is one; refuses what may not be replaced."""
-    left = None if options.restart else find_unfinished(files.part)
-    plan = fresh if left is None else continued_plan(fresh, options, left)
-    refuse_outputs(files, scene=scene, overwrite=options.overwrite, plan_digest=plan.digest if begun else None)
-    return plan

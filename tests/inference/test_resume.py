@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
+import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +13,23 @@ import pytest
 import torch
 
 import geoseg
-from geoseg.errors import OutputError, PlanError
+from geoseg.errors import OutputError, OutputLockedError, PlanError
 from geoseg.inference import machine, pass_planner
+from geoseg.inference.pipeline import Progress
 from geoseg.inference.plan import Plan
 from geoseg.inference.resume import PLAN_ATTRIBUTE, continued_plan, find_unfinished, open_part
+from geoseg.inference.tasks import TileTask
+from geoseg.inference.tilework import work_tile
+from geoseg.models.bundle import open_bundle
+from geoseg.models.source import from_bundle
+from geoseg.raster import locks
+from geoseg.raster.atomic import discard
 from geoseg.raster.locations import MARKERS, PLAN_DIGEST
+from geoseg.raster.lock_holder import Holder
 from geoseg.raster.places import location_of
 from geoseg.raster.zarr_store import open_store
 from geoseg.verbs.options import RunOptions
+from geoseg.version import __version__
 from tests.scenes import random_pixels, write_scene
 
 
@@ -125,3 +137,37 @@ def test_half_a_store_of_our_own_is_written_anew(scene: Path, tiny_bundle: Path)
     (part / "zarr.json").write_text("{")
     geoseg.predict(scene, outputs=scene.parent / "out.zarr", model=tiny_bundle)
     assert sorted(p.name for p in scene.parent.iterdir()) == ["out.zarr", "scene.tif"]
+
+
+def test_a_worker_of_a_run_that_is_over_writes_nothing(scene: Path, tiny_bundle: Path) -> None:
+    """Nobody may have told it: a command that was killed, a network that was away."""
+    plan, part = begin(scene, tiny_bundle)
+    model = from_bundle(open_bundle(tiny_bundle)).recipe
+    task = TileTask(store=str(part), digest=plan.digest, model=model, run="old", version=__version__, shared=True)
+    assert work_tile(task, 0, 0).computed_pixels > 0
+    begin(scene, tiny_bundle, stitch="hann")
+    with pytest.raises(PlanError, match="another run has replaced or finished it"):
+        work_tile(task, 0, 0)
+    discard(part)
+    with pytest.raises(PlanError, match="another run has replaced or finished it"):
+        work_tile(task, 0, 0)
+    assert not part.exists()
+
+
+def test_a_run_whose_lock_is_taken_over_stops_at_its_next_tile(
+    scene: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "RENEW_SECONDS", 0.01)
+    target = location_of(f"memory://{uuid.uuid4().hex}/map.zarr")
+    home, name = target.guard()
+    seen: list[int] = []
+
+    def watch(progress: Progress) -> None:
+        seen.append(progress.tiles_done)
+        if progress.tiles_done == 1:
+            home.write(name, replace(Holder.here(), token="another").to_bytes())
+            time.sleep(0.1)
+
+    with pytest.raises(OutputLockedError, match="taken over"):
+        geoseg.predict(scene, outputs=str(target), model=tiny_bundle, on_progress=watch, tile=96, scheduler="sync")
+    assert seen == [0, 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -23,11 +24,13 @@ from geoseg.raster.locations import Location
 from geoseg.raster.lock_holder import STALE_SECONDS, Holder
 from geoseg.raster.locks import Lock, hold, holder_of, refuse_held
 from geoseg.raster.places import location_of
+from geoseg.raster.remote_folder import RemoteFolder
 
 CHILD = """
 import sys, time
 from geoseg.raster.locks import hold
 from geoseg.raster.places import location_of
+from geoseg.raster.remote_folder import RemoteFolder
 with hold([location_of(sys.argv[1])]):
     print("held", flush=True)
     time.sleep(600)
@@ -165,3 +168,43 @@ def test_nonsense_in_a_lock_is_no_holder(place: Location) -> None:
         assert holder_of(place) is None
         with hold([place]):
             pass
+
+
+def test_a_run_that_slept_looks_before_it_replaces() -> None:
+    place = location_of(f"memory://{uuid.uuid4().hex}/a.zarr")
+    with hold([place]) as held:
+        put(place, replace(Holder.here(), token="another"))
+        held.check()  # heard of a moment ago
+        held[0]._renewed -= STALE_SECONDS
+        with pytest.raises(OutputLockedError, match="taken over"):
+            held.check()
+
+
+def test_a_full_disk_leaves_no_lock_shut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    place = LocalFolder(tmp_path / "a.zarr")
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "pwrite", full)
+        with pytest.raises(OutputError, match="free some space"):
+            hold([place]).__enter__()
+    with hold([place]):
+        pass
+
+
+def test_a_lock_that_cannot_be_given_back_hides_no_error_and_keeps_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = f"memory://{uuid.uuid4().hex}"
+    first, second = location_of(f"{folder}/a.zarr"), location_of(f"{folder}/b.zarr")
+    plain = RemoteFolder.delete
+
+    def refuse(self: RemoteFolder, names: Any) -> None:
+        if "b.zarr" in self.url:
+            raise OutputError("the network is away")
+        plain(self, names)
+
+    monkeypatch.setattr(RemoteFolder, "delete", refuse)
+    with pytest.raises(KeyError, match="the run's own"), hold([first, second]):
+        raise KeyError("the run's own")
+    assert holder_of(first) is None
+    assert holder_of(second) is not None
