@@ -60,7 +60,7 @@ class LocalFolder:
         """Write beside and rename."""
         target = self.path / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = part_path(target)
+        part = target.with_name(f"{target.name}.partial")  # as zarr's own: a torn one goes when the store is whole
         part.write_bytes(data)
         part.replace(target)
 

@@ -18,8 +18,8 @@ OWN = "geoseg_store"
 PLAN_DIGEST = "geoseg_plan_digest"
 """Root attribute with the digest of the plan that made the store."""
 
-ROOT_METADATA = ("zarr.json", ".zmetadata", ".zattrs", ".zgroup")
-"""Files of a root group, of either Zarr format."""
+ROOT_METADATA = ("zarr.json", ".zattrs", ".zgroup", ".zmetadata")
+"""Files of a root group, of either Zarr format. Written in reverse: whose attributes are there is whole."""
 
 MARKERS = "classes/.geoseg-done"
 """Folder of the markers. Below an array, where no reader of Zarr looks for members."""

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 from urllib.parse import quote, unquote
 
-import fsspec
-
-from geoseg.errors import GeosegError, MissingExtraError, OutputError
+from geoseg.errors import GeosegError, OutputError
 from geoseg.raster.locations import (
     CLAIM,
     MARKERS,
@@ -27,12 +24,7 @@ from geoseg.raster.locations import (
     claim,
     root_attributes,
 )
-
-_BATCH = 500
-"""Objects copied or deleted by one call: what is listed at once, not what is sent at once."""
-
-_PACKAGES = {"s3": ("s3fs", "s3"), "s3a": ("s3fs", "s3")}
-"""Packages of file systems that an extra of geoseg brings, and its name."""
+from geoseg.raster.remote_system import batches, file_system, files_below, remove_files
 
 _STORAGE_LIBRARIES = ("botocore", "aiobotocore", "aiohttp", "s3fs", "gcsfs", "adlfs", "azure", "google", "fsspec")
 """Their errors are a storage's, whether or not they are an ``OSError``."""
@@ -72,7 +64,7 @@ class RemoteFolder:
         from zarr.storage import FsspecStore
 
         with self.errors():
-            system, path = _system(self.url, own_loop=False)
+            system, path = file_system(self.url, own_loop=False)
             return FsspecStore(fs=system, path=path)
 
     @contextmanager
@@ -95,13 +87,13 @@ class RemoteFolder:
     def is_empty(self) -> bool:
         """True if there is no object."""
         with self.errors():
-            system, path = _system(self.url)
-            return next(_files(system, path), None) is None and not system.isfile(path)
+            system, path = file_system(self.url)
+            return next(files_below(system, path), None) is None and not system.isfile(path)
 
     def read(self, name: str) -> bytes | None:
         """The bytes of an object below; None if there is none."""
         with self.errors():
-            system, path = _system(self.url)
+            system, path = file_system(self.url)
             try:
                 return bytes(system.cat_file(f"{path}/{name}"))
             except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
@@ -110,13 +102,13 @@ class RemoteFolder:
     def write(self, name: str, data: bytes) -> None:
         """One PUT: whole or not at all."""
         with self.errors():
-            system, path = _system(self.url)
+            system, path = file_system(self.url)
             system.pipe_file(f"{path}/{name}", data)
 
     def create(self, name: str, data: bytes) -> bool:
         """A conditional PUT where the server knows it; else what is there now decides, and two may both win."""
         with self.errors():
-            system, path = _system(self.url)
+            system, path = file_system(self.url)
             if system.exists(f"{path}/{name}"):
                 return False
             try:
@@ -134,9 +126,9 @@ class RemoteFolder:
     def delete(self, names: Iterable[str]) -> None:
         """Delete objects below."""
         with self.errors():
-            system, path = _system(self.url)
-            for some in _batches(f"{path}/{name}" for name in names):
-                _remove(system, list(some))
+            system, path = file_system(self.url)
+            for some in batches(f"{path}/{name}" for name in names):
+                remove_files(system, list(some))
 
     def mark(self, key: str) -> None:
         """An empty object, in a folder of its row: listings come row by row and memory stays flat."""
@@ -145,14 +137,14 @@ class RemoteFolder:
     def is_marked(self, key: str) -> bool:
         """One request."""
         with self.errors():
-            system, path = _system(self.url)
+            system, path = file_system(self.url)
             return bool(system.exists(f"{path}/{_marker(key)}"))
 
     def marks(self) -> Iterator[str]:
         """Listed row by row."""
         with self.errors():
-            system, path = _system(self.url)
-            for file in _files(system, f"{path}/{MARKERS}"):
+            system, path = file_system(self.url)
+            for file, _ in files_below(system, f"{path}/{MARKERS}"):
                 yield unquote(file.rpartition("/")[2])
 
     def discard(self) -> None:
@@ -192,29 +184,38 @@ class RemoteFolder:
                 raise OutputError(f"{final} cannot be emptied; allow deleting, or name another output")
             self.write(CLAIM, claim("copying"))
         with final.errors():
-            system, path = _system(self.url)
-            _, target = _system(final.url)
-            there = {file.removeprefix(target) for file in _files(system, target)}
-            last = [f"/{name}" for name in reversed(ROOT_METADATA)]
-            passed = there | {*last, f"/{CLAIM}"}
-            found = (f.removeprefix(path) for f in _files(system, path, skip=f"{path}/{MARKERS}"))
-            for some in _batches(name for name in found if name not in passed):
-                system.copy([path + name for name in some], [target + name for name in some], on_error="raise")
-            for name in last:
-                if system.exists(path + name):
-                    system.copy(path + name, target + name)
+            self._copy(final)
         self.retire()
+
+    def _copy(self, final: RemoteFolder) -> None:
+        """All that belongs to a whole store and is not at ``final`` yet; the root's metadata last."""
+        system, path = file_system(self.url)
+        _, target = file_system(final.url)
+        # Sizes as well: not every file system copies a file whole or not at all.
+        there = {(file.removeprefix(target), size) for file, size in files_below(system, target)}
+        last = [f"/{name}" for name in reversed(ROOT_METADATA)]
+        passed = {*last, f"/{CLAIM}"}
+        found = ((file.removeprefix(path), size) for file, size in files_below(system, path, skip=f"{path}/{MARKERS}"))
+        for some in batches(
+            name
+            for name, size in found
+            if (name, size) not in there and name not in passed and not name.endswith(".partial")  # a killed probe's
+        ):
+            system.copy([path + name for name in some], [target + name for name in some], on_error="raise")
+        for name in last:
+            if system.exists(path + name):
+                system.copy(path + name, target + name)
 
     def retire(self) -> None:
         """Delete all but the root's metadata, then that, then the claim."""
         with self.errors():
-            system, path = _system(self.url)
+            system, path = file_system(self.url)
             last = [f"{path}/{name}" for name in ROOT_METADATA]
             kept = {*last, f"{path}/{CLAIM}"}
-            for some in _batches(file for file in _files(system, path) if file not in kept):
-                _remove(system, some)
-            _remove(system, last)
-            _remove(system, [f"{path}/{CLAIM}"])
+            for some in batches(file for file, _ in files_below(system, path) if file not in kept):
+                remove_files(system, some)
+            remove_files(system, last)
+            remove_files(system, [f"{path}/{CLAIM}"])
 
     def forget_marks(self) -> None:
         """None are copied."""
@@ -230,64 +231,3 @@ class RemoteFolder:
 
 def _marker(key: str) -> str:
     return f"{MARKERS}/{quote(key.split('.')[0], safe='')}/{quote(key, safe='')}"
-
-
-def _system(url: str, *, own_loop: bool = True) -> tuple[Any, str]:
-    """The file system of a URL and the path in it; listings are never kept, as others write there too.
-
-    Args:
-        url: where.
-        own_loop: True for calls from plain code; False for zarr, which brings its own event loop.
-
-    Raises:
-        MissingExtraError: if the file system's package is not installed.
-        OutputError: if nobody knows the scheme.
-    """
-    scheme = url.partition("://")[0]
-    try:
-        known = getattr(fsspec.get_filesystem_class(scheme), "async_impl", False)
-        options = {} if own_loop or not known else {"asynchronous": True}
-        system, path = fsspec.core.url_to_fs(url, use_listings_cache=False, **options)
-    except ImportError as error:
-        package = _PACKAGES.get(scheme)
-        way = f"pip install 'geoseg[{package[1]}]'" if package else " ".join(str(error).split())
-        raise MissingExtraError(f"{scheme}:// needs the package {package[0] if package else '?'}: {way}") from error
-    except ValueError as error:
-        raise OutputError(f"{url}: {error}; stores go to a folder, s3:// or another file system of fsspec's") from error
-    if not own_loop and not known:
-        from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
-
-        system = AsyncFileSystemWrapper(system, asynchronous=True)
-    return system, path
-
-
-def _files(system: Any, folder: str, *, skip: str | None = None) -> Iterator[str]:
-    """All files below a folder, one listing in memory at a time."""
-    try:
-        entries = system.ls(folder, detail=True)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    for entry in entries:
-        name = entry["name"].rstrip("/")
-        if name in (folder, skip):  # a file instead of a folder, or an object that stands for one
-            continue
-        if entry["type"] == "directory":
-            yield from _files(system, name, skip=skip)
-        else:
-            yield name
-
-
-def _remove(system: Any, files: list[str]) -> None:
-    """Delete files in one call; those that are not there are passed over."""
-    try:
-        system.rm(files)
-    except FileNotFoundError:
-        for file in files:
-            with suppress(FileNotFoundError):
-                system.rm_file(file)
-
-
-def _batches(names: Iterable[str]) -> Iterator[list[str]]:
-    rest = iter(names)
-    while some := list(islice(rest, _BATCH)):
-        yield some

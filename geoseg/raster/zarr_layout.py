@@ -6,10 +6,11 @@ GDAL's of ``_ARRAY_DIMENSIONS`` (Zarr 2).
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,14 @@ def is_consolidated(place: Location) -> bool:
 def get_array(group: zarr.Group, path: str) -> Any:
     """The array at ``path``; ``Any``, as zarr's own types say less than NumPy's."""
     return group[path]
+
+
+def keys_of(array: Any, rows: slice, cols: slice) -> Iterator[str]:
+    """Names below an array of the files that hold whole cores of a map, of all its bands."""
+    *lead, high, wide = array.shards or array.chunks
+    bands = [range(-(-array.shape[0] // lead[0]))] if lead else []
+    down, across = range(rows.start // high, -(-rows.stop // high)), range(cols.start // wide, -(-cols.stop // wide))
+    yield from map(array.metadata.encode_chunk_key, itertools.product(*bands, down, across))
 
 
 def _add_array(

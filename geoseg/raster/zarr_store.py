@@ -8,7 +8,6 @@ and neither its concurrency nor its threads changed that by more than a few.
 
 from __future__ import annotations
 
-import itertools
 import os
 import uuid
 from collections.abc import Iterator, Mapping
@@ -157,10 +156,6 @@ class ResultStore:
         with self.place.errors():
             yield from self.place.marks()
 
-    def done(self) -> frozenset[str]:
-        """Keys of the tiles that are done."""
-        return frozenset(self.done_keys())
-
     def update_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Add JSON values to the root's attributes."""
         with self._changing() as group:
@@ -208,14 +203,7 @@ class ResultStore:
     def _delete(self, name: str, rows: slice, cols: slice) -> None:
         """Delete the files that hold whole cores."""
         array = self._arrays[name]
-        *lead, high, wide = array.shards or array.chunks
-        bands = [range(-(-array.shape[0] // lead[0]))] if lead else []
-        down, across = (
-            range(rows.start // high, -(-rows.stop // high)),
-            range(cols.start // wide, -(-cols.stop // wide)),
-        )
-        keys = itertools.product(*bands, down, across)
-        self.place.delete(f"{name}/{array.metadata.encode_chunk_key(key)}" for key in keys)
+        self.place.delete(f"{name}/{key}" for key in zarr_layout.keys_of(array, rows, cols))
 
     def _read(self, name: str, window: Window) -> npt.NDArray[np.uint8]:
         rows, cols = window.within(Window.whole(self.shape))

@@ -6,10 +6,7 @@ file is readable at any moment, also after SIGKILL.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import socket
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +18,8 @@ from typing import Any, Literal
 import geoseg
 from geoseg.errors import OutputError
 from geoseg.raster.atomic import output_errors
+from geoseg.raster.local_folder import LocalFolder
+from geoseg.raster.locks import hold
 
 State = Literal["waiting", "running", "done", "failed", "skipped"]
 """``skipped``: its outputs were there already and are another run's."""
@@ -156,35 +155,13 @@ def open_table(path: Path) -> Iterator[BatchTable]:
     """The table at ``path``, made if it is not there, and this process's alone until the block is left.
 
     Raises:
-        OutputError: if another batch works on it, the file is no such table, or it cannot be written.
+        OutputLockedError: if another batch works on it.
+        OutputError: if the file is no such table, or it cannot be written.
     """
     with output_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(path), _connected(path) as connection:
+    with hold([LocalFolder(path)]), _connected(path) as connection:
         yield BatchTable(path, connection)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """A lock on a file beside the table. The system lets go of it when its process ends, however that happens."""
-    lock = path.with_name(f".{path.name}.lock")
-    with output_errors(lock):
-        stream = lock.open("a+", encoding="utf-8")
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            stream.seek(0)
-            holder = stream.read(200).strip() or "another process"
-            raise OutputError(
-                f"{path}: another batch works on this table ({holder}); wait for it, or name another --table"
-            ) from None
-        except OSError as error:
-            raise OutputError(f"cannot lock {lock}: {error.strerror}; name a --table on another disk") from error
-        stream.truncate(0)
-        stream.write(f"process {os.getpid()} on {socket.gethostname()} since {_now()}\n")
-        stream.flush()
-        yield
 
 
 @contextmanager

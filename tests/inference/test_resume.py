@@ -145,6 +145,7 @@ def test_a_worker_of_a_run_that_is_over_writes_nothing(scene: Path, tiny_bundle:
     model = from_bundle(open_bundle(tiny_bundle)).recipe
     task = TileTask(store=str(part), digest=plan.digest, model=model, run="old", version=__version__, shared=True)
     assert work_tile(task, 0, 0).computed_pixels > 0
+    assert work_tile(task, 0, 0).computed_pixels == 0  # done by a worker that died before it could say so
     begin(scene, tiny_bundle, stitch="hann")
     with pytest.raises(PlanError, match="another run has replaced or finished it"):
         work_tile(task, 0, 0)

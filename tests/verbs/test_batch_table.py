@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from geoseg.errors import MissingExtraError, OutputError
+from geoseg.errors import MissingExtraError, OutputError, OutputLockedError
 from geoseg.verbs import batch_result
 from geoseg.verbs.batch_result import export_rows, refuse_export
 from geoseg.verbs.batch_table import NAMES, Row, open_table
@@ -82,7 +82,7 @@ def test_one_batch_at_a_time_and_a_killed_one_lets_go(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "on\n"
         with (
-            pytest.raises(OutputError, match=f"another batch works on this table.*process {process.pid}"),
+            pytest.raises(OutputLockedError, match=rf"table\.sqlite is being written by process {process.pid} on"),
             open_table(path),
         ):
             pass
