@@ -3,7 +3,7 @@
     python benchmarks/memory.py --sides 4096 10000 20000
     python benchmarks/memory.py --small --sides 16384 32768
 
-``--small`` takes an untrained U-Net with a small MobileNetV3 encoder in place of the default model: a gigapixel in minutes.
+``--small`` takes an untrained U-Net with a small MobileNetV3 encoder in place of the default model.
 """
 
 from __future__ import annotations
