@@ -122,22 +122,25 @@ def test_a_module_cannot_travel(tmp_path: Path, dask: Dask) -> None:
 def test_a_killed_worker_costs_its_tiles_and_a_late_one_helps(tmp_path: Path, dask: Dask) -> None:
     first, doomed = dask.add_worker(), dask.add_worker()
     task = fake_task(tmp_path / "work")
+    tiles = list(itertools.product(range(10), range(10)))  # more than are in flight while the late one starts
     with open_session(options(dask, scheduler_file=None)) as session:
         wait_until(lambda: session.worker_count == 2)
         reported = []
-        for report in session.run(task, TILES, work=trace_tile):
+        for report in session.run(task, tiles, work=trace_tile):
             reported.append(report.key)
             if len(reported) == 4:
                 doomed.kill()
+                wait_until(lambda: session.worker_count == 1)
                 late = dask.add_worker()
-                wait_until(lambda: session.worker_count == 2 and doomed.poll() is not None)
-    assert sorted(reported) == sorted(f"{r}.{c}" for r, c in TILES)
+                wait_until(lambda: session.worker_count == 2)
+    assert sorted(reported) == sorted(f"{r}.{c}" for r, c in tiles)
     done = traces(tmp_path / "work")
     assert {pid for _, pid in done} >= {first.pid, late.pid}
-    lost = sum(Counter(tile for tile, _ in done).values()) - len(TILES)
+    lost = sum(Counter(tile for tile, _ in done).values()) - len(tiles)
     assert lost <= 4  # reports on their way home when it died, at most one per thread that worked
 
 
+@pytest.mark.slow  # the limit of retries is tried below, too
 def test_a_tile_that_kills_its_workers_ends_the_run_by_name(tmp_path: Path) -> None:
     with (
         open_session(ClusterOptions(workers=2, retries=1)) as session,
