@@ -27,7 +27,7 @@ from geoseg.raster.atomic import discard
 from geoseg.raster.locations import MARKERS, PLAN_DIGEST
 from geoseg.raster.lock_holder import Holder
 from geoseg.raster.places import location_of
-from geoseg.raster.zarr_store import open_store
+from geoseg.raster.zarr_store import ResultStore, open_store
 from geoseg.verbs.options import RunOptions
 from geoseg.version import __version__
 from tests.scenes import random_pixels, write_scene
@@ -172,3 +172,22 @@ def test_a_run_whose_lock_is_taken_over_stops_at_its_next_tile(
     with pytest.raises(OutputLockedError, match="taken over"):
         geoseg.predict(scene, outputs=str(target), model=tiny_bundle, on_progress=watch, tile=96, scheduler="sync")
     assert seen == [0, 1]
+
+
+def test_a_tile_that_cannot_be_written_has_no_marker(
+    scene: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, part = begin(scene, tiny_bundle)
+    model = from_bundle(open_bundle(tiny_bundle)).recipe
+    task = TileTask(store=str(part), digest=plan.digest, model=model, run="full", version=__version__)
+
+    def full(*_: Any) -> None:
+        raise OutputError("No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(ResultStore, "write_classes", full)
+        with pytest.raises(OutputError, match="No space"):
+            work_tile(task, 0, 0)
+    assert not list(open_store(part).done_keys())
+    work_tile(task, 0, 0)
+    assert list(open_store(part).done_keys()) == ["0.0"]
