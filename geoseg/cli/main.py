@@ -15,6 +15,9 @@ import geoseg
 from geoseg.cli.signals import leave_on_signals
 from geoseg.errors import GeosegError, StoppedError
 
+_TELLTALES = ("botocore", "aiobotocore", "urllib3", "aiohttp", "google", "azure")
+"""Loggers that write signed URLs and session tokens into their debug lines."""
+
 _COMMANDS = {
     "batch": "geoseg.cli.batch",
     "calibrate": "geoseg.cli.calibrate",
@@ -60,6 +63,8 @@ def main() -> None:
     debug = "--debug" in sys.argv or bool(os.environ.get("GEOSEG_DEBUG"))
     if debug:
         logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+        for name in _TELLTALES:
+            logging.getLogger(name).setLevel(logging.INFO)
         sys.argv = [a for a in sys.argv if a != "--debug"]
     leave_on_signals()
     try:
