@@ -62,9 +62,7 @@ def main() -> None:
     """Entry point of the ``geoseg`` command."""
     debug = "--debug" in sys.argv or bool(os.environ.get("GEOSEG_DEBUG"))
     if debug:
-        logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
-        for name in _TELLTALES:
-            logging.getLogger(name).setLevel(logging.INFO)
+        log_in_detail()
         sys.argv = [a for a in sys.argv if a != "--debug"]
     leave_on_signals()
     try:
@@ -86,6 +84,13 @@ def main() -> None:
         _say(f"Error: {_one_line(error)}")
         _leave(1)
     _leave(code if isinstance(code, int) else 0)
+
+
+def log_in_detail() -> None:
+    """Everything that is logged to stderr, but for secrets."""
+    logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+    for name in _TELLTALES:
+        logging.getLogger(name).setLevel(logging.INFO)
 
 
 def _one_line(error: BaseException) -> str:
