@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ _NAMED = 6
 class StacItem:
     """What an item is taken for."""
 
+    name: str
+    """The item's id, as a file may be called."""
     raster: str
     """Path or URL of the scene."""
     labels: str | None
@@ -58,7 +61,11 @@ def stac_items(path: str, *, asset: str | None = None) -> list[StacItem]:
         raise SceneError(f"{path}: is no STAC Item, ItemCollection, Collection or Catalog")
     try:
         found = [
-            StacItem(raster=_href(item, _choose(item, asset, path)), labels=_labels(item))
+            StacItem(
+                name=re.sub(r"[^\w.-]+", "_", item.id) or "item",
+                raster=_href(item, _choose(item, asset, path)),
+                labels=_labels(item),
+            )
             for item in _items(path, data)
         ]
     except (pystac.STACError, pystac.STACTypeError, KeyError, TypeError, ValueError, OSError) as error:

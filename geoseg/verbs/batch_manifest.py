@@ -31,6 +31,8 @@ class Entry:
 
     scene: str
     """Path (absolute) or URL."""
+    name: str
+    """What its maps are called after: the scene's stem, or the STAC item's id."""
     reference: str | None
     output: str
     """Folder (absolute) or URL."""
@@ -39,7 +41,7 @@ class Entry:
 
     def targets(self, kinds: Sequence[Kind]) -> tuple[str, ...]:
         """The files that are written for it, in the order of ``kinds``."""
-        stem = f"{self.output.rstrip('/')}/{stem_of(self.scene)}{MAP_ENDING}"
+        stem = f"{self.output.rstrip('/')}/{self.name}{MAP_ENDING}"
         return tuple(stem + _SUFFIXES[kind] for kind in kinds)
 
 
@@ -69,7 +71,7 @@ def read_manifest(
         manifest: a CSV or Parquet file with a column ``scene`` and, if wanted, ``reference`` and ``output``; a STAC
             document (JSON), of which each item is a scene; a glob; or a folder.
         output: folder of the scenes that name none.
-        references: folder in which the reference of a scene that names none is the raster of its stem.
+        references: folder in which the reference of a scene that names none is the raster of its name.
         kinds: what is written for each.
         asset: of a STAC document's items, or of the scenes of a table that are STAC documents.
 
@@ -123,6 +125,7 @@ def _entries(records: Sequence[Record], *, base: Path, output: str | None, sourc
     return [
         Entry(
             scene=_absolute(r.scene, base),
+            name=r.name or stem_of(r.scene),
             reference=_absolute(r.reference, base) if r.reference else None,
             output=_absolute(r.output, base) if r.output else output or "",
             where=r.where,
@@ -186,8 +189,8 @@ def _with_references(entries: list[Entry], folder: Path) -> tuple[list[Entry], l
     if not folder.is_dir():
         raise ManifestError(f"{folder}: no such folder of references")
     by_stem = {p.stem: str(p.absolute()) for p in sorted(folder.iterdir()) if p.suffix.lower() in _REFERENCES}
-    filled = [e if e.reference else replace(e, reference=by_stem.get(stem_of(e.scene))) for e in entries]
-    without = [stem_of(e.scene) for e in filled if e.reference is None]
+    filled = [e if e.reference else replace(e, reference=by_stem.get(e.name)) for e in entries]
+    without = [e.name for e in filled if e.reference is None]
     notes = [f"{len(without)} of {len(filled)} scenes have no reference in {folder}: {_some(without)}"]
     return filled, notes if without else []
 

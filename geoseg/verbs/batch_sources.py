@@ -30,6 +30,8 @@ class Record:
     reference: str
     output: str
     where: str
+    name: str = ""
+    """What its maps are called after; empty for the scene's stem."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,13 +149,13 @@ def _table(path: Path, names: Sequence[str], rows: Sequence[tuple[str, Mapping[s
 
 
 def _stac(path: Path, *, asset: str | None) -> Found:
-    """Every item is a scene of its own."""
+    """Every item is a scene of its own; maps are called after items, for assets are often all called alike."""
     try:
         items = stac_items(str(path), asset=asset)
     except (SceneError, SceneReadError) as error:
         raise ManifestError(str(error)) from error
     records = [
-        Record(scene=item.raster, reference=item.labels or "", output="", where=f"item {number}")
+        Record(scene=item.raster, reference=item.labels or "", output="", where=f"item {number}", name=item.name)
         for number, item in enumerate(items, start=1)
     ]
     return Found(source=str(path), folder=path.parent, records=records, listed=True, is_stac=True)

@@ -101,7 +101,7 @@ def test_every_item_of_a_stac_collection_is_a_scene(tmp_path: Path) -> None:
             labels={"href": "./one_labels.tif", "type": "image/tiff"},
         ),
         _item(
-            "two",
+            "two/of 2026",
             near={"href": "https://example.org/two.tif", "roles": ["data"]},
             other={"href": "https://example.org/three.tif", "type": "image/tiff"},
         ),
@@ -115,6 +115,9 @@ def test_every_item_of_a_stac_collection_is_a_scene(tmp_path: Path) -> None:
         ("https://example.org/two.tif", None),
         (str(tmp_path / "three.jp2"), None),
     ]
+    assert [e.targets(("cog",)) for e in found.entries] == [
+        (str(tmp_path / "maps" / f"{name}_classes.tif"),) for name in ("one", "two_of_2026", "three")
+    ]
     del items[1]["assets"]["near"]["roles"]
     items[1]["assets"]["near"]["type"] = "image/tiff"
     path.write_text(json.dumps({"type": "FeatureCollection", "features": items}))
@@ -125,7 +128,7 @@ def test_every_item_of_a_stac_collection_is_a_scene(tmp_path: Path) -> None:
     items.insert(0, _item("one", image={"href": "./one.tif"}))
     items[1]["assets"] = {}
     path.write_text(json.dumps({"type": "FeatureCollection", "features": items}))
-    assert "item two has no raster" in _refusal(path, output="maps")
+    assert "item two/of 2026 has no raster" in _refusal(path, output="maps")
     path.write_text(json.dumps({"type": "Catalog"}))
     assert "is no STAC Item" in _refusal(path, output="maps")
     path.write_text("{")
