@@ -99,6 +99,9 @@ def _one_line(error: BaseException) -> str:
         return text
     if isinstance(error, MemoryError):
         return f"out of memory ({text or 'no more to be had'}): use a smaller --patch-size or --tile"
+    from geoseg.raster.urls import without_credentials  # a library's message may hold a signed URL
+
+    text = without_credentials(text)
     return f"this should not happen, please report it ({type(error).__name__}: {text}); --debug shows where"
 
 

@@ -15,7 +15,7 @@ from geoseg.errors import BundleError, GeosegError, OutputError, StoppedError
 from geoseg.inference.executors import ClusterOptions, Session, open_session
 from geoseg.models.bundle import Bundle, open_bundle
 from geoseg.raster.stac import is_stac
-from geoseg.raster.urls import is_url, refuse_credentials
+from geoseg.raster.urls import is_url, refuse_credentials, without_credentials
 from geoseg.verbs.batch_manifest import KINDS, Kind, read_manifest
 from geoseg.verbs.batch_result import BatchResult, export_rows, refuse_export, sum_metrics
 from geoseg.verbs.batch_row import Row
@@ -172,7 +172,7 @@ class _Batch:
             return self.table.end(scene, "failed", error=" ".join(str(error).split()))
         except Exception as error:  # noqa: BLE001 - whatever a scene does, the others go on
             _log.exception("%s", scene)
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            reason = without_credentials(" ".join(f"{type(error).__name__}: {error}".split()))
             return self.table.end(scene, "failed", error=f"{reason}; this should not happen, please report it")
         return self.table.end(
             scene,

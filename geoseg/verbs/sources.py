@@ -140,7 +140,10 @@ def _listed(text: str, notes: list[str]) -> list[str]:
 
 
 def _lines(path: str) -> list[str]:
-    """The names in a text file, one a line; blank lines and those that begin with # are left out."""
+    """The names in a text file, one a line; blank lines and those that begin with # are left out.
+
+    A name that is no path here but is one beside the list is that; anything else is left for GDAL to make sense of.
+    """
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -150,7 +153,7 @@ def _lines(path: str) -> list[str]:
     if not found:
         raise SceneReadError(f"@{path}: the list names no files")
     beside = Path(path).parent
-    return [str(beside / line) if not is_url(line) and not Path(line).exists() else line for line in found]
+    return [str(beside / line) if not Path(line).exists() and (beside / line).exists() else line for line in found]
 
 
 def _expanded(text: str, asset: str | None, notes: list[str]) -> list[str]:

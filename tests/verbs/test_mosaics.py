@@ -230,6 +230,9 @@ def test_names_of_outputs(tmp_path: Path) -> None:
         folder = sources.folder_of([])
         assert folder == ([f"{tmp_path}/tiles/"] if stem.endswith("vrt") else [])
     assert sources_of([f"@{listed}"]).files == tuple(map(str, files))
+    names = ["https://example.org/a.tif", 'NETCDF:"a.nc":red', "file:///a.tif", "none.tif"]
+    listed.write_text("\n".join(names))
+    assert sources_of([f"@{listed}"]).files == tuple(names)
     assert scenes_of([glob, "x.tif"]) == ([*map(str, files), "x.tif"], [])
     assert sources_of(["https://example.org/*.tif", str(files[0])]).files[0] == "https://example.org/*.tif"
 
