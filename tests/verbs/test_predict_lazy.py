@@ -117,7 +117,7 @@ def test_it_is_written_by_xarray_and_read_back(
 def test_a_mosaic_is_a_scene(tiny_bundle: Path, tmp_path: Path) -> None:
     pixels = random_pixels((90, 200))
     files = [
-        write_scene(tmp_path / f"{col}.tif", pixels[:, :, col : col + 100], transform=UTM * Affine.translation(col, 0))
+        write_scene(tmp_path / f"{col}.tif", pixels[:, :, col : col + 100], transform=UTM @ Affine.translation(col, 0))
         for col in (0, 100)
     ]
     geoseg.predict(files, outputs=tmp_path / "map.zarr", model=tiny_bundle, **OPTIONS)
