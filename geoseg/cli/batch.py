@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from geoseg.choices import COMPRESSIONS
+from geoseg.cli.options import ASSET, RUN, WRITING, asked_of, with_options
 from geoseg.cli.params import Words
-from geoseg.cli.predict import _asked, _run_options
 from geoseg.cli.report import print_json, print_rows, say, tile_progress
 from geoseg.cli.signals import advise_on_stop
 
 if TYPE_CHECKING:
-    from geoseg.verbs.batch_table import Row
+    from geoseg.verbs.batch_row import Row
 
 
 @click.command(short_help="Many scenes, and a table of what became of them.")
@@ -26,10 +25,7 @@ if TYPE_CHECKING:
 @click.option("--table", metavar="SQLITE", help="Results table [default: geoseg-batch.sqlite in FOLDER].")
 @click.option("--retry-failed", is_flag=True, help="Try scenes again that failed before.")
 @click.option("--export", metavar="CSV|PARQUET", help="Write the table for others, at the end.")
-@click.option("--compress", type=click.Choice(COMPRESSIONS), default="deflate", show_default=True, help="Of the COG.")
-@click.option("--overwrite", is_flag=True, help="Replace existing outputs.")
-@click.option("--restart", is_flag=True, help="Drop unfinished scenes instead of continuing them.")
-@_run_options
+@with_options(ASSET, *WRITING, *RUN)
 def batch(manifest: str, *, quiet: bool, as_json: bool, **options: Any) -> None:
     """Turn every scene of MANIFEST into a map; the same command again does what is left.
 
@@ -51,7 +47,7 @@ def batch(manifest: str, *, quiet: bool, as_json: bool, **options: Any) -> None:
             on_scene=lambda place, count, scene: say(f"scene {place} of {count}  {scene}", quiet=quiet),
             on_progress=on_progress,
             on_row=lambda row: _print_row(row, quiet=quiet),
-            **_asked(options),
+            **asked_of(options),
         )
     print_rows(done.table_rows(), header=True, quiet=quiet)
     for row in done.failed:

@@ -15,6 +15,9 @@ import geoseg
 from geoseg.cli.signals import leave_on_signals
 from geoseg.errors import GeosegError, StoppedError
 
+_TELLTALES = ("botocore", "aiobotocore", "urllib3", "aiohttp", "google", "azure")
+"""Loggers that write signed URLs and session tokens into their debug lines."""
+
 _COMMANDS = {
     "batch": "geoseg.cli.batch",
     "calibrate": "geoseg.cli.calibrate",
@@ -59,7 +62,7 @@ def main() -> None:
     """Entry point of the ``geoseg`` command."""
     debug = "--debug" in sys.argv or bool(os.environ.get("GEOSEG_DEBUG"))
     if debug:
-        logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+        log_in_detail()
         sys.argv = [a for a in sys.argv if a != "--debug"]
     leave_on_signals()
     try:
@@ -83,12 +86,22 @@ def main() -> None:
     _leave(code if isinstance(code, int) else 0)
 
 
+def log_in_detail() -> None:
+    """Everything that is logged to stderr, but for secrets."""
+    logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+    for name in _TELLTALES:
+        logging.getLogger(name).setLevel(logging.INFO)
+
+
 def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, GeosegError):
         return text
     if isinstance(error, MemoryError):
         return f"out of memory ({text or 'no more to be had'}): use a smaller --patch-size or --tile"
+    from geoseg.raster.urls import without_credentials  # a library's message may hold a signed URL
+
+    text = without_credentials(text)
     return f"this should not happen, please report it ({type(error).__name__}: {text}); --debug shows where"
 
 

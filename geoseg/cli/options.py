@@ -7,10 +7,12 @@ from typing import Any, TypeVar
 
 import click
 
-from geoseg.choices import RESOLUTIONS, STITCHES
-from geoseg.cli.params import AutoInt, Bands, chain_bands
+from geoseg.choices import COMPRESSIONS, FUSES, RESOLUTIONS, STITCHES
+from geoseg.cli.params import AutoInt, Bands, ContextCount, chain_bands
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+ASSET = click.option("--asset", metavar="NAME", help="Asset of STAC items; default: the one with role data, or visual.")
 
 READING = (
     click.option("--bidx", "-b", type=Bands(), multiple=True, callback=chain_bands, help="Bands, e.g. 4,3,2 or 1..3."),
@@ -82,6 +84,60 @@ PRINTING = (
     click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
 )
 """What is printed."""
+
+
+RUN = (
+    click.option("--model", "-m", metavar="BUNDLE", help="Model bundle (.safetensors). Default: the one in geoseg."),
+    *READING,
+    *PLACING,
+    click.option(
+        "--patch-size",
+        type=AutoInt(),
+        default="auto",
+        help="Patch side, pixels, fitted to the scene; auto takes the best of the model's card.",
+    ),
+    click.option("--exact", is_flag=True, help="Take --patch-size as it is, unfitted."),
+    click.option(
+        "--contexts",
+        type=ContextCount(),
+        default=1,
+        show_default=True,
+        help="Fuse the K best patch sizes of the card; adaptive runs doubtful patches again at another.",
+    ),
+    click.option("--fuse", type=click.Choice(FUSES), default="score", show_default=True, help="Weights of contexts."),
+    click.option(
+        "--budget", type=float, default=1.5, show_default=True, help="Most an adaptive run may cost, in passes."
+    ),
+    *RUNNING,
+    click.option("--confidence", is_flag=True, help="Write the winner's probability, percent, to the Zarr."),
+    click.option("--probabilities", is_flag=True, help="Write every class's probability, percent, to the Zarr."),
+    click.option("--zarr-format", type=click.Choice(["3", "2"]), default="3", help="2 opens in GDAL and QGIS."),
+    *CLUSTER,
+    *PRINTING,
+)
+"""All that ``plan``, ``predict`` and ``batch`` have in common."""
+
+WRITING = (
+    click.option(
+        "--compress", type=click.Choice(COMPRESSIONS), default="deflate", show_default=True, help="Of the COG."
+    ),
+    click.option("--overwrite", is_flag=True, help="Replace existing outputs."),
+    click.option(
+        "--resume/--restart",
+        default=True,
+        show_default=True,
+        help="Continue an unfinished run, or drop it and start over.",
+    ),
+)
+"""How outputs are written."""
+
+
+def asked_of(options: dict[str, Any]) -> dict[str, Any]:
+    """What the verbs take of ``RUN`` and, where a command has it, ``WRITING``; printing is not their business."""
+    asked = {k: v for k, v in options.items() if k not in ("debug", "resume")}
+    if "resume" in options:
+        asked["restart"] = not options["resume"]
+    return asked | {"zarr_format": int(options["zarr_format"])}
 
 
 def with_options(*options: Callable[[Any], Any]) -> Callable[[F], F]:

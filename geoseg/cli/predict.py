@@ -6,64 +6,32 @@ from typing import Any
 
 import click
 
-from geoseg.choices import COMPRESSIONS, FUSES
-from geoseg.cli.options import CLUSTER, PLACING, PRINTING, READING, RUNNING, with_options
-from geoseg.cli.params import AutoInt, ContextCount
+from geoseg.cli.options import ASSET, RUN, WRITING, asked_of, with_options
 from geoseg.cli.report import print_json, print_rows, say, tile_progress
 from geoseg.cli.signals import advise_on_stop
 
 _scene_arguments = with_options(
     click.argument("scenes", nargs=-1, required=True, metavar="SCENE..."),
     click.option("--mosaic", is_flag=True, help="All files are one scene; where they overlap the first counts."),
-    click.option("--asset", metavar="NAME", help="Asset of STAC items; default: the one with role data, or visual."),
-)
-
-_run_options = with_options(
-    click.option("--model", "-m", metavar="BUNDLE", help="Model bundle (.safetensors). Default: the one in geoseg."),
-    *READING,
-    *PLACING,
-    click.option(
-        "--patch-size",
-        type=AutoInt(),
-        default="auto",
-        help="Patch side, pixels, fitted to the scene; auto takes the best of the model's card.",
-    ),
-    click.option("--exact", is_flag=True, help="Take --patch-size as it is, unfitted."),
-    click.option(
-        "--contexts",
-        type=ContextCount(),
-        default=1,
-        show_default=True,
-        help="Fuse the K best patch sizes of the card; adaptive runs doubtful patches again at another.",
-    ),
-    click.option("--fuse", type=click.Choice(FUSES), default="score", show_default=True, help="Weights of contexts."),
-    click.option(
-        "--budget", type=float, default=1.5, show_default=True, help="Most an adaptive run may cost, in passes."
-    ),
-    *RUNNING,
-    click.option("--confidence", is_flag=True, help="Write the winner's probability, percent, to the Zarr."),
-    click.option("--probabilities", is_flag=True, help="Write every class's probability, percent, to the Zarr."),
-    click.option("--zarr-format", type=click.Choice(["3", "2"]), default="3", help="2 opens in GDAL and QGIS."),
-    *CLUSTER,
-    *PRINTING,
+    ASSET,
 )
 
 
-def _asked(options: dict[str, Any]) -> dict[str, Any]:
-    """The options of a run without those of printing."""
-    return {k: v for k, v in options.items() if k != "debug"} | {"zarr_format": int(options["zarr_format"])}
-
-
-def _scenes(arguments: tuple[str, ...], *, mosaic: bool) -> list[str | tuple[str, ...]]:
+def _scenes(arguments: tuple[str, ...], *, mosaic: bool, quiet: bool) -> list[str | tuple[str, ...]]:
     """The scenes that a command line names: one of all files with ``--mosaic``."""
     from geoseg.verbs.sources import scenes_of
 
-    return [arguments] if mosaic else [*scenes_of(arguments)]
+    if mosaic:
+        return [arguments]
+    scenes, notes = scenes_of(arguments)
+    for note in notes:
+        say(f"note  {note}", quiet=quiet)
+    return [*scenes]
 
 
 @click.command(short_help="What a run would do and cost.")
 @_scene_arguments
-@_run_options
+@with_options(*RUN)
 def plan(
     scenes: tuple[str, ...],
     *,
@@ -74,8 +42,8 @@ def plan(
     **options: Any,
 ) -> None:
     """Print the plan of each SCENE: patches, tiles, memory, disk, time. Nothing is computed or written."""
-    named = _scenes(scenes, mosaic=mosaic)
-    _print_plans(named, model=model, quiet=quiet, as_json=as_json, options=_asked(options))
+    named = _scenes(scenes, mosaic=mosaic, quiet=quiet)
+    _print_plans(named, model=model, quiet=quiet, as_json=as_json, options=asked_of(options))
 
 
 @click.command(short_help="Scenes to georeferenced class maps.")
@@ -90,13 +58,9 @@ def plan(
 )
 @click.option("--reference", "-r", "references", multiple=True, metavar="TRUTH", help="Label raster to score against.")
 @click.option("--preview", metavar="PNG", help="Quick look of the classes over the scene.")
-@click.option("--compress", type=click.Choice(COMPRESSIONS), default="deflate", show_default=True, help="Of the COG.")
-@click.option("--overwrite", is_flag=True, help="Replace existing outputs.")
-@click.option(
-    "--resume/--restart", default=True, show_default=True, help="Continue an unfinished run, or drop it and start over."
-)
+@with_options(*WRITING)
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
-@_run_options
+@with_options(*RUN)
 def predict(
     scenes: tuple[str, ...],
     *,
@@ -105,7 +69,6 @@ def predict(
     references: tuple[str, ...],
     preview: str | None,
     dry_run: bool,
-    resume: bool,
     model: str | None,
     quiet: bool,
     as_json: bool,
@@ -123,9 +86,9 @@ def predict(
     """
     from geoseg.verbs.predict_scenes import jobs_of, predict_scenes
 
-    asked = _asked(options) | {"restart": not resume}
+    asked = asked_of(options)
     advise_on_stop("the same command again continues")
-    named = _scenes(scenes, mosaic=mosaic)
+    named = _scenes(scenes, mosaic=mosaic, quiet=quiet)
     jobs = jobs_of(named, outputs=outputs, references=references, preview=preview, asset=asked["asset"])
     if dry_run:
         _print_plans(named, model=model, quiet=quiet, as_json=as_json, options=asked)

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from geoseg.errors import MissingExtraError, SceneError, SceneReadError
 from geoseg.geometry.geobox import GeoBox
 from geoseg.raster.aoi import AreaOfInterest, area_on
+from geoseg.raster.crs import area_around, crs_name, operation_between, same_crs, transformer_of, turn_of
 from geoseg.raster.urls import is_url
-from geoseg.raster.warp_grid import area_around, crs_name, operation_between, same_crs, transformer_of, turn_of
 
 _STRAIGHT = 0.1
 """Pixels that a straight edge may bend away from its image in the scene's CRS before it gets another vertex."""

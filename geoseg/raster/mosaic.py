@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from geoseg.errors import SceneError
 from geoseg.geometry.geobox import GeoBox
 from geoseg.geometry.windows import Window
+from geoseg.raster.crs import area_around, crs_name, operation_between, same_crs, wkt_of_user
 from geoseg.raster.datasets import raster_environment
 from geoseg.raster.header import Header, stamp_of
 from geoseg.raster.mosaic_checks import common_bands, common_dtype, look_placed, refuse_several_crs, some
@@ -16,16 +17,7 @@ from geoseg.raster.mosaic_grid import aligned, cover, part, turned, union
 from geoseg.raster.mosaic_recipe import Layer, MosaicRecipe, PlacedFile
 from geoseg.raster.pixel_size import choose_grid
 from geoseg.raster.scene import SceneInfo, inspect_scene, refuse_size
-from geoseg.raster.warp_grid import (
-    area_around,
-    crs_name,
-    frame_of,
-    operation_between,
-    prefilter_of,
-    same_crs,
-    warped_cover,
-    wkt_of_user,
-)
+from geoseg.raster.warp_grid import frame_of, prefilter_of, warped_cover
 
 
 def inspect_mosaic(

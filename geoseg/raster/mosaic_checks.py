@@ -9,9 +9,9 @@ import numpy as np
 
 from geoseg.errors import SceneError, SceneReadError
 from geoseg.geometry.geobox import IDENTITY
+from geoseg.raster.crs import crs_name, same_crs
 from geoseg.raster.datasets import forget_dataset
 from geoseg.raster.header import Header, look
-from geoseg.raster.warp_grid import crs_name, same_crs
 
 _NAMED = 3
 """Files that a message names."""

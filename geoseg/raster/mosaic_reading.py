@@ -14,6 +14,7 @@ import numpy.typing as npt
 from geoseg.errors import SceneError
 from geoseg.geometry.windows import Window
 from geoseg.raster import file_reading
+from geoseg.raster.crs import transformer_of, turn_of
 from geoseg.raster.file_reading import read_file_window
 from geoseg.raster.mosaic_grid import Placement, place
 from geoseg.raster.mosaic_recipe import Layer, MosaicRecipe
@@ -21,7 +22,6 @@ from geoseg.raster.recipe import SceneRecipe
 from geoseg.raster.resample import AxisResampling, ReadWindow, read_resampled
 from geoseg.raster.validity import Pixels, Valid
 from geoseg.raster.warp import Warp, read_warped
-from geoseg.raster.warp_grid import transformer_of, turn_of
 
 _KEPT = 4
 """Mosaics whose index a process keeps."""

@@ -12,13 +12,13 @@ from rasterio.windows import Window as RasterioWindow
 from geoseg.errors import SceneReadError
 from geoseg.geometry.geobox import GeoBox
 from geoseg.geometry.windows import Window
+from geoseg.raster.crs import transformer_of, turn_of
 from geoseg.raster.datasets import READ_FAILURES, open_dataset, raster_environment, reason
 from geoseg.raster.file_reading import palette_table
 from geoseg.raster.mosaic_grid import corners, cover_points, pixel
 from geoseg.raster.mosaic_recipe import Layer, MosaicRecipe, PlacedFile
 from geoseg.raster.recipe import Recipe, SceneRecipe
 from geoseg.raster.warp import Warp
-from geoseg.raster.warp_grid import transformer_of, turn_of
 
 Band = npt.NDArray[Any]
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +16,25 @@ if TYPE_CHECKING:
     import pystac
 
 _KINDS = ("Feature", "FeatureCollection", "Collection", "Catalog")
-_RASTER_TYPES = ("image/tiff", "image/vnd.stac.geotiff", "image/jp2", "image/vrt")
+_RASTER_TYPES = ("image/tiff", "image/vnd.stac.geotiff", "application/x-geotiff", "image/jp2", "image/vrt")
 _RASTER_SUFFIXES = (".tif", ".tiff", ".jp2", ".vrt")
+_LABELS = {"reference", "labels", "label", "truth"}
+"""Keys and roles of what is a scene's reference and no scene."""
+
 _NAMED = 6
 """Assets that a message names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StacItem:
+    """What an item is taken for."""
+
+    name: str
+    """The item's id, as a file may be called."""
+    raster: str
+    """Path or URL of the scene."""
+    labels: str | None
+    """Path or URL of its reference."""
 
 
 def is_stac(path: str) -> bool:
@@ -25,8 +42,8 @@ def is_stac(path: str) -> bool:
     return Path(path).suffix.lower() in (".json", ".geojson") and Path(path).is_file() and _kind(_load(path)) in _KINDS
 
 
-def stac_rasters(path: str, *, asset: str | None = None) -> list[str]:
-    """Paths or URLs of one raster per item, in the document's order.
+def stac_items(path: str, *, asset: str | None = None) -> list[StacItem]:
+    """One raster per item, in the document's order, and its reference where it has one.
 
     Args:
         path: local JSON; relative asset hrefs count from it (of items in files of their own, from theirs).
@@ -35,21 +52,29 @@ def stac_rasters(path: str, *, asset: str | None = None) -> list[str]:
 
     Raises:
         SceneReadError: if the document cannot be read.
-        SceneError: if it has no items, or an item has no such asset or several.
+        SceneError: if it is none of STAC, has no items, or an item has no such asset or several.
     """
     import pystac
 
     data = _load(path)
+    if _kind(data) is None:
+        raise SceneError(f"{path}: is no STAC Item, ItemCollection, Collection or Catalog")
     try:
-        items = list(_items(path, data))
-        rasters = [_href(item, _choose(item, asset, path)) for item in items]
+        found = [
+            StacItem(
+                name=re.sub(r"[^\w.-]+", "_", item.id) or "item",
+                raster=_href(item, _choose(item, asset, path)),
+                labels=_labels(item),
+            )
+            for item in _items(path, data)
+        ]
     except (pystac.STACError, pystac.STACTypeError, KeyError, TypeError, ValueError, OSError) as error:
         if isinstance(error, SceneError):
             raise
         raise SceneReadError(f"{path}: cannot be read as STAC: {' '.join(str(error).split()) or error!r}") from error
-    if not rasters:
+    if not found:
         raise SceneError(f"{path}: this STAC {_kind(data)} has no items")
-    return rasters
+    return found
 
 
 def _load(path: str) -> Any:
@@ -97,13 +122,21 @@ def _choose(item: pystac.Item, asset: str | None, path: str) -> pystac.Asset:
         if asset not in item.assets:
             raise SceneError(f"{path}: item {item.id} has no asset {asset!r}, there are {there}")
         return item.assets[asset]
-    data = [a for a in item.assets.values() if "data" in (a.roles or ()) and _is_raster(a)]
-    rasters = [a for a in item.assets.values() if _is_raster(a)]
+    rasters = [a for key, a in item.assets.items() if _is_raster(a) and not _is_label(key, a)]
+    data = [a for a in rasters if "data" in (a.roles or ())]
     for found in (data, [a for key, a in item.assets.items() if key == "visual"], rasters):
         if len(found) == 1:
             return found[0]
     problem = "several rasters" if rasters else "no raster"
     raise SceneError(f"{path}: item {item.id} has {problem} among its assets ({there}): choose one with --asset")
+
+
+def _labels(item: pystac.Item) -> str | None:
+    return next((_href(item, a) for key, a in item.assets.items() if _is_label(key, a)), None)
+
+
+def _is_label(key: str, asset: pystac.Asset) -> bool:
+    return key.lower() in _LABELS or bool(_LABELS & set(asset.roles or ()))
 
 
 def _is_raster(asset: pystac.Asset) -> bool:

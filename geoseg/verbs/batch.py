@@ -7,19 +7,21 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geoseg.errors import GeosegError, OutputError, StoppedError
+from geoseg.errors import BundleError, GeosegError, OutputError, StoppedError
 from geoseg.inference.executors import ClusterOptions, Session, open_session
 from geoseg.models.bundle import Bundle, open_bundle
-from geoseg.raster.tags import METRICS_TAG, read_tags
-from geoseg.raster.urls import is_url
+from geoseg.raster.stac import is_stac
+from geoseg.raster.urls import is_url, refuse_credentials, without_credentials
 from geoseg.verbs.batch_manifest import KINDS, Kind, read_manifest
 from geoseg.verbs.batch_result import BatchResult, export_rows, refuse_export, sum_metrics
-from geoseg.verbs.batch_steps import Asked, Step, decide, refuse_kinds, settings_of, stored_attributes, unfinished_stamp
-from geoseg.verbs.batch_table import BatchTable, Row, open_table
+from geoseg.verbs.batch_row import Row
+from geoseg.verbs.batch_standing import stored_metrics, unfinished_stamp
+from geoseg.verbs.batch_steps import Asked, Step, decide, refuse_kinds, settings_of
+from geoseg.verbs.batch_table import BatchTable, open_table
 from geoseg.verbs.options import RunOptions
 from geoseg.verbs.predict import PredictResult, predict
 from geoseg.verbs.prepare import prepare
@@ -53,8 +55,8 @@ def batch(
     """Turns every scene of a manifest into a class map. The same call again does what is left.
 
     Args:
-        manifest: CSV or Parquet with a column ``scene`` (and ``reference``, ``output``), a STAC item collection, a
-            folder, or a glob.
+        manifest: CSV or Parquet with a column ``scene`` (and ``reference``, ``output``), a STAC document (each
+            item is a scene), a folder, or a glob.
         output: folder of the maps; the manifest may name others.
         outputs: what is written for each scene: ``cog``, ``zarr``, ``preview``.
         references: folder with references of the scenes' stems.
@@ -77,9 +79,11 @@ def batch(
     refuse_kinds(outputs, known=KINDS, options=asked)
     if export is not None:
         refuse_export(Path(export))
-    found = read_manifest(manifest, output=output, references=references, kinds=outputs)
+    found = read_manifest(manifest, output=output, references=references, kinds=outputs, asset=asked.asset)
     _refuse_remote_files([target for entry in found.entries for target in entry.targets(outputs)])
     path = Path(table) if table is not None else _table_path(output, found.folder)
+    if isinstance(model, str | os.PathLike):
+        refuse_credentials(model, what="the model", error=BundleError)
     bundle = model if isinstance(model, Bundle) else open_bundle(model)
     with open_table(path) as rows:
         settings = settings_of(asked, model_digest=bundle.digest)
@@ -153,7 +157,7 @@ class _Batch:
             reason = "its outputs are there already and are not this table's; --overwrite replaces them"
             return self.table.end(step.entry.scene, "skipped", error=reason, outputs=step.outputs)
         if step.action == "adopt":
-            metrics = _stored_metrics(step.outputs)
+            metrics = stored_metrics(step.outputs)
             if step.entry.reference is None or metrics is not None:
                 return self.table.end(step.entry.scene, "done", **_scores(metrics))
         scene = step.entry.scene
@@ -168,7 +172,7 @@ class _Batch:
             return self.table.end(scene, "failed", error=" ".join(str(error).split()))
         except Exception as error:  # noqa: BLE001 - whatever a scene does, the others go on
             _log.exception("%s", scene)
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            reason = without_credentials(" ".join(f"{type(error).__name__}: {error}".split()))
             return self.table.end(scene, "failed", error=f"{reason}; this should not happen, please report it")
         return self.table.end(
             scene,
@@ -194,7 +198,12 @@ class _Batch:
             on_plan=planned,
             on_progress=self.on_progress,
             session=session,
-            **{**self.options, "overwrite": step.overwrite, "restart": self._restarts(step)},
+            **{
+                **self.options,
+                "overwrite": step.overwrite,
+                "restart": self._restarts(step),
+                "asset": self._asset(step.entry.scene),
+            },
         )
 
     def _restarts(self, step: Step) -> bool:
@@ -207,28 +216,16 @@ class _Batch:
     def _stamp(self, scene: str) -> str:
         """Which files the scene is made of now."""
         with open_session(ClusterOptions()) as session:  # nothing is run in it
-            return prepare(scene, model=self.bundle, options=self.asked, session=session).plan.stamp
+            options = replace(self.asked, asset=self._asset(scene))
+            return prepare(scene, model=self.bundle, options=options, session=session).plan.stamp
+
+    def _asset(self, scene: str) -> str | None:
+        """What the manifest's own items were chosen by is for those scenes only that are STAC documents themselves."""
+        return self.asked.asset if is_stac(scene) else None
 
 
 def _scores(metrics: Mapping[str, Any] | None) -> dict[str, Any]:
     return {} if metrics is None else {"miou": metrics["miou"], "confusion": metrics["confusion"]}
-
-
-def _stored_metrics(outputs: Sequence[str]) -> dict[str, Any] | None:
-    """The scores that a map carries."""
-    import json
-
-    for target in outputs:
-        if target.endswith(".zarr"):
-            found = stored_attributes(target).get("metrics")
-        elif target.endswith(".tif"):
-            text = read_tags(Path(target)).get(METRICS_TAG)
-            found = None if text is None else json.loads(text)
-        else:
-            continue
-        if isinstance(found, dict):
-            return found
-    return None
 
 
 def _table_path(output: str | os.PathLike[str] | None, folder: Path) -> Path:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from geoseg.errors import ManifestError
+from geoseg.raster.stac import is_stac
 from geoseg.raster.urls import is_url, refuse_credentials
 from geoseg.verbs.batch_sources import SCENE_SUFFIXES, Record, read_records
-from geoseg.verbs.outputs import stem_of
+from geoseg.verbs.outputs import MAP_ENDING, stem_of, without_maps
 
 Kind = Literal["cog", "zarr", "preview"]
 """What a batch writes for each scene: a GeoTIFF, a Zarr store, a quick look."""
@@ -30,6 +31,8 @@ class Entry:
 
     scene: str
     """Path (absolute) or URL."""
+    name: str
+    """What its maps are called after: the scene's stem, or the STAC item's id."""
     reference: str | None
     output: str
     """Folder (absolute) or URL."""
@@ -38,7 +41,7 @@ class Entry:
 
     def targets(self, kinds: Sequence[Kind]) -> tuple[str, ...]:
         """The files that are written for it, in the order of ``kinds``."""
-        stem = f"{self.output.rstrip('/')}/{stem_of(self.scene)}_classes"
+        stem = f"{self.output.rstrip('/')}/{self.name}{MAP_ENDING}"
         return tuple(stem + _SUFFIXES[kind] for kind in kinds)
 
 
@@ -60,22 +63,24 @@ def read_manifest(
     output: str | os.PathLike[str] | None = None,
     references: str | os.PathLike[str] | None = None,
     kinds: Sequence[Kind] = ("cog", "zarr"),
+    asset: str | None = None,
 ) -> Manifest:
     """Reads and checks a manifest.
 
     Args:
         manifest: a CSV or Parquet file with a column ``scene`` and, if wanted, ``reference`` and ``output``; a STAC
-            item collection (JSON); a glob; or a folder.
+            document (JSON), of which each item is a scene; a glob; or a folder.
         output: folder of the scenes that name none.
-        references: folder in which the reference of a scene that names none is the raster of its stem.
+        references: folder in which the reference of a scene that names none is the raster of its name.
         kinds: what is written for each.
+        asset: of a STAC document's items, or of the scenes of a table that are STAC documents.
 
     Raises:
         ManifestError: if it cannot be read, lacks a column, is empty, names a scene twice, gives two scenes one
             output, lists as a scene what another one writes, or holds credentials.
         MissingExtraError: for Parquet without pyarrow.
     """
-    found = read_records(os.fspath(manifest))
+    found = read_records(os.fspath(manifest), asset=asset)
     if not found.records:
         raise ManifestError(f"{found.source}: no scene in it; {found.advice}")
     notes = list(found.notes)
@@ -83,13 +88,15 @@ def read_manifest(
         refuse_credentials(output, what="the output folder", error=ManifestError)
     folder = None if output is None else _absolute(os.fspath(output), Path.cwd())
     entries = _entries(found.records, base=found.folder, output=folder, source=found.source)
+    if asset is not None and not found.is_stac and not any(is_stac(entry.scene) for entry in entries):
+        raise ManifestError(f"--asset {asset}: {found.source} lists no STAC documents, its scenes have no assets")
     _refuse_twice(entries, source=found.source)
     if found.listed:
         _refuse_own_outputs(entries, kinds=kinds, source=found.source)
     else:
         entries, left_out = _without_outputs(entries, kinds=kinds)
         if left_out:
-            notes.append(f"{left_out} of {len(found.records)} files are maps of the others and no scenes: left out")
+            notes.append(f"{left_out} of {len(found.records)} files are maps of geoseg and no scenes: left out")
     _refuse_shared_outputs(entries, kinds=kinds, source=found.source)
     if references is not None:
         entries, note = _with_references(entries, Path(references))
@@ -118,6 +125,7 @@ def _entries(records: Sequence[Record], *, base: Path, output: str | None, sourc
     return [
         Entry(
             scene=_absolute(r.scene, base),
+            name=r.name or stem_of(r.scene),
             reference=_absolute(r.reference, base) if r.reference else None,
             output=_absolute(r.output, base) if r.output else output or "",
             where=r.where,
@@ -154,9 +162,11 @@ def _refuse_own_outputs(entries: Iterable[Entry], *, kinds: Sequence[Kind], sour
 
 
 def _without_outputs(entries: list[Entry], *, kinds: Sequence[Kind]) -> tuple[list[Entry], int]:
-    """What a folder or a glob found, without the maps that an earlier run wrote there."""
+    """What a folder or a glob found, without the maps that an earlier run wrote there, or this one would."""
     written = {target for e in entries for target in e.targets(kinds)}
-    kept = [e for e in entries if e.scene not in written]
+    scenes, _ = without_maps([e.scene for e in entries])
+    names = set(scenes) - written
+    kept = [e for e in entries if e.scene in names]
     return kept, len(entries) - len(kept)
 
 
@@ -179,8 +189,8 @@ def _with_references(entries: list[Entry], folder: Path) -> tuple[list[Entry], l
     if not folder.is_dir():
         raise ManifestError(f"{folder}: no such folder of references")
     by_stem = {p.stem: str(p.absolute()) for p in sorted(folder.iterdir()) if p.suffix.lower() in _REFERENCES}
-    filled = [e if e.reference else replace(e, reference=by_stem.get(stem_of(e.scene))) for e in entries]
-    without = [stem_of(e.scene) for e in filled if e.reference is None]
+    filled = [e if e.reference else replace(e, reference=by_stem.get(e.name)) for e in entries]
+    without = [e.name for e in filled if e.reference is None]
     notes = [f"{len(without)} of {len(filled)} scenes have no reference in {folder}: {_some(without)}"]
     return filled, notes if without else []
 

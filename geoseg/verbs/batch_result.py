@@ -14,7 +14,7 @@ from typing import Any
 from geoseg.errors import MissingExtraError, OutputError
 from geoseg.legend import Legend
 from geoseg.raster.atomic import output_errors, part_path, put_in_place
-from geoseg.verbs.batch_table import JSON_COLUMNS, NAMES, TYPES, Row
+from geoseg.verbs.batch_row import JSON_COLUMNS, NAMES, TYPES, Row
 
 _SUFFIXES = (".csv", ".parquet")
 

@@ -1,17 +1,19 @@
-"""The kinds of files that list scenes: CSV, Parquet, STAC item collections, folders and globs."""
+"""The kinds of files that list scenes: CSV, Parquet, STAC documents, folders and globs."""
 
 from __future__ import annotations
 
 import csv
 import glob
 import io
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from geoseg.errors import ManifestError, MissingExtraError
+from geoseg.errors import ManifestError, MissingExtraError, SceneError, SceneReadError
+from geoseg.raster.stac import stac_items
+from geoseg.raster.urls import refuse_credentials
 
 SCENE_SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2")
 """What counts as a scene in a folder."""
@@ -28,6 +30,8 @@ class Record:
     reference: str
     output: str
     where: str
+    name: str = ""
+    """What its maps are called after; empty for the scene's stem."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,23 +46,31 @@ class Found:
     """False if the scenes were not named but found, by a folder or a glob."""
     advice: str = "a manifest lists at least one"
     notes: Sequence[str] = ()
+    is_stac: bool = False
 
 
-def read_records(manifest: str) -> Found:
+def read_records(manifest: str, *, asset: str | None = None) -> Found:
     """The records of a manifest of any kind.
+
+    Args:
+        manifest: path or glob.
+        asset: of a STAC document's items.
 
     Raises:
         ManifestError: if it is missing, of no known kind, or cannot be read.
         MissingExtraError: for Parquet without pyarrow.
     """
+    refuse_credentials(manifest, what="the manifest", error=ManifestError)
     path = Path(manifest)
     if path.is_dir():
         return _found_files(manifest, [str(p) for p in path.iterdir() if p.suffix.lower() in SCENE_SUFFIXES])
     if not path.exists() and glob.has_magic(manifest):
         return _found_files(manifest, glob.glob(manifest, recursive=True))  # noqa: PTH207 - its folder may be a pattern
-    reader = {".csv": _csv, ".parquet": _parquet, ".pq": _parquet, ".json": _stac, ".geojson": _stac}.get(
-        path.suffix.lower()
-    )
+    stac = partial(_stac, asset=asset)
+    readers: dict[str, Callable[[Path], Found]] = {
+        ".csv": _csv, ".parquet": _parquet, ".pq": _parquet, ".json": stac, ".geojson": stac
+    }  # fmt: skip
+    reader = readers.get(path.suffix.lower())
     if not path.exists():
         raise ManifestError(f"{manifest}: no such manifest; give a CSV, Parquet or STAC file, a folder, or a glob")
     if reader is None:
@@ -136,61 +148,14 @@ def _table(path: Path, names: Sequence[str], rows: Sequence[tuple[str, Mapping[s
     return Found(source=str(path), folder=path.parent, records=records, listed=True, notes=notes)
 
 
-def _stac(path: Path) -> Found:
-    """Every item of a collection is a scene of its own, its relative hrefs relative to the file."""
+def _stac(path: Path, *, asset: str | None) -> Found:
+    """Every item is a scene of its own; maps are called after items, for assets are often all called alike."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ManifestError(f"{path}: is no JSON: {error}") from error
-    if not isinstance(data, dict) or data.get("type") != "FeatureCollection":
-        kind = data.get("type", "an object without a type") if isinstance(data, dict) else type(data).__name__
-        raise ManifestError(f"{path}: {kind} where a STAC item collection (a FeatureCollection of items) is expected")
-    from pystac import ItemCollection
-    from pystac.errors import STACError
-
-    try:
-        items = ItemCollection.from_dict(data).items
-    except (STACError, KeyError, ValueError, TypeError) as error:
-        raise ManifestError(f"{path}: its items are not STAC's: {type(error).__name__}: {error}") from error
+        items = stac_items(str(path), asset=asset)
+    except (SceneError, SceneReadError) as error:
+        raise ManifestError(str(error)) from error
     records = [
-        Record(
-            scene=_image_of(item, path=path),
-            reference=_label_of(item),
-            output="",
-            where=f"item {number}",
-        )
+        Record(scene=item.raster, reference=item.labels or "", output="", where=f"item {number}", name=item.name)
         for number, item in enumerate(items, start=1)
     ]
-    return Found(source=str(path), folder=path.parent, records=records, listed=True)
-
-
-_LABELS = {"reference", "labels", "label", "truth"}
-_IMAGES = ("image/tiff", "image/vnd.stac.geotiff", "image/jp2", "application/x-geotiff")
-
-
-def _is_label(key: str, asset: Any) -> bool:
-    return key.lower() in _LABELS or bool(_LABELS & set(asset.roles or ()))
-
-
-def _image_of(item: Any, *, path: Path) -> str:
-    """The one raster of an item: the asset of the role ``data``, else the one whose type is a raster's.
-
-    Raises:
-        ManifestError: if there is none, or more than one.
-    """
-    assets = {key: asset for key, asset in item.assets.items() if not _is_label(key, asset)}
-    data = [key for key, asset in assets.items() if "data" in (asset.roles or ())]
-    rasters = [key for key, asset in assets.items() if str(asset.media_type or "").lower().startswith(_IMAGES)]
-    plain = [key for key, asset in assets.items() if Path(asset.href.split("?")[0]).suffix.lower() in SCENE_SUFFIXES]
-    for keys in (data, rasters, plain):
-        if len(keys) == 1:
-            return str(assets[keys[0]].href)
-        if keys:
-            raise ManifestError(
-                f"{path}: item {item.id} has {len(keys)} rasters ({', '.join(keys)}); mark one by the role 'data'"
-            )
-    raise ManifestError(f"{path}: item {item.id} has no raster among its {len(item.assets)} assets")
-
-
-def _label_of(item: Any) -> str:
-    return next((str(asset.href) for key, asset in item.assets.items() if _is_label(key, asset)), "")
+    return Found(source=str(path), folder=path.parent, records=records, listed=True, is_stac=True)

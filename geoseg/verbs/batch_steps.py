@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from geoseg.errors import OutputError, OutputExistsError, PlanError, SceneReadError
+from geoseg.errors import OutputError, OutputExistsError, PlanError
 from geoseg.inference.executors import ClusterOptions
-from geoseg.inference.resume import PLAN_ATTRIBUTE
-from geoseg.raster.tags import PLAN_DIGEST_TAG, read_tags
-from geoseg.raster.zarr_store import open_store, was_created
 from geoseg.verbs.batch_manifest import Entry, Kind
-from geoseg.verbs.batch_table import Row
+from geoseg.verbs.batch_row import Row
+from geoseg.verbs.batch_standing import Standing, is_newer, standing_of, unfinished_stamp
 from geoseg.verbs.options import RunOptions
-from geoseg.verbs.outputs import choose_outputs
 
 Action = Literal["keep", "run", "adopt", "skip"]
 """``adopt``: the batch was killed after the outputs were in place and before the table said so."""
-
-Standing = Literal["absent", "own", "foreign"]
-"""What lies at an output."""
 
 _FREE = {"threads", "overwrite", "restart", "max_block_mb", "max_pixels", *(f.name for f in fields(ClusterOptions))}
 """Options that change how or whether a scene runs, not what its outputs hold."""
@@ -123,7 +115,7 @@ class _Findings:
 def _step(entry: Entry, row: Row, asked: Asked, found: _Findings) -> Step:
     """What is done with one scene."""
     outputs = entry.targets(asked.kinds)
-    standing = [_standing(target, row.plan_digest) for target in outputs]
+    standing = [standing_of(target, row.plan_digest) for target in outputs]
     difference = _difference(row, asked.settings, outputs=outputs, reference=entry.reference)
     options = asked.options
     action: Action = "run"
@@ -159,7 +151,7 @@ def _of_done(entry: Entry, row: Row, standing: Mapping[str, Standing], options: 
         found.foreign.append(foreign[0])
     elif "absent" in standing.values():
         found.gone.append(entry.scene)
-    elif not foreign and _is_newer(entry.scene, row):
+    elif not foreign and is_newer(entry.scene, row):
         found.newer.append(entry.scene)
         return "run" if options.overwrite else "keep"
     return "keep" if _all_own(standing.values()) else "run"
@@ -182,61 +174,6 @@ def refuse_kinds(kinds: Sequence[str], *, known: Sequence[str], options: RunOpti
         raise OutputError(f"outputs {', '.join(kinds) or 'none'}: add cog or zarr")
     if "zarr" not in kinds and (options.confidence or options.probabilities):
         raise OutputError("confidence and probabilities are layers of the Zarr store: add zarr to the outputs")
-
-
-def _standing(target: str, digest: str | None) -> Standing:
-    """What lies at a target. A quick look carries no digest and counts as the row's own."""
-    if not _is_there(target):
-        return "absent"
-    if digest is None:
-        return "foreign"
-    return "own" if target.endswith(".png") or _digest_of(target) == digest else "foreign"
-
-
-def _is_there(target: str) -> bool:
-    return os.path.lexists(target) if "://" not in target else _digest_of(target) is not None
-
-
-def _digest_of(target: str) -> str | None:
-    """Of the plan that made a map; None if it does not say."""
-    try:
-        if target.endswith(".zarr"):
-            found = stored_attributes(target).get("geoseg_plan_digest")
-            return None if found is None else str(found)
-        return read_tags(Path(target)).get(PLAN_DIGEST_TAG)
-    except SceneReadError:
-        return None
-
-
-def _is_newer(scene: str, row: Row) -> bool:
-    """True if a local scene was changed after its last attempt began; the row's time has whole seconds."""
-    try:
-        changed = Path(scene).stat().st_mtime
-    except (OSError, ValueError):
-        return False
-    return row.started is not None and changed > datetime.fromisoformat(row.started).timestamp() + 1
-
-
-def stored_attributes(target: str) -> Mapping[str, Any]:
-    """Root attributes of a finished store, a folder or at a URL.
-
-    Raises:
-        SceneReadError: if there is no such store.
-    """
-    place: Any = target if "://" in target else Path(target)
-    return open_store(place).attributes
-
-
-def unfinished_stamp(outputs: Sequence[str], kinds: Sequence[Kind]) -> str | None:
-    """Which files the unfinished store of a run was made from (see ``Plan.stamp``); None if there is no such store."""
-    files = [target for target, kind in zip(outputs, kinds, strict=True) if kind != "preview"]
-    part = choose_outputs("scene", files).part
-    if not was_created(part):
-        return None
-    try:
-        return str(open_store(part).attributes.get(PLAN_ATTRIBUTE, {}).get("stamp", ""))
-    except SceneReadError:
-        return ""
 
 
 def _difference(row: Row, settings: Mapping[str, Any], *, outputs: Sequence[str], reference: str | None) -> str:

@@ -9,6 +9,7 @@ from geoseg.choices import COMPRESSIONS, FUSES, RESOLUTIONS, STITCHES, Compressi
 from geoseg.errors import PlanError
 from geoseg.inference.executors.options import PATIENCE, RETRIES, ClusterOptions
 from geoseg.inference.options import PlanOptions
+from geoseg.raster.urls import refuse_credentials
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +17,7 @@ class RunOptions(PlanOptions):
     """Options of one run: those of its plan, of reading the scene and of writing; None means ``auto``.
 
     Raises:
-        PlanError: if a word is not among the choices.
+        PlanError: if a word is not among the choices, or the area's name holds credentials.
     """
 
     bidx: Sequence[int] | None = None
@@ -63,6 +64,8 @@ class RunOptions(PlanOptions):
         ):
             if getattr(self, name) not in choices:
                 raise PlanError(f"{name} {getattr(self, name)!r}: there are {', '.join(str(c) for c in choices)}")
+        if self.aoi is not None:  # before a batch writes it to its table
+            refuse_credentials(self.aoi, what="the area", error=PlanError)
         if self.aoi_layer is not None and self.aoi is None:
             raise PlanError(f"aoi layer {self.aoi_layer!r}: of which file? give it with --aoi")
         if self.contexts != "adaptive" and not isinstance(self.contexts, int):

@@ -56,6 +56,10 @@ class Outputs:
         return tuple(location_of(p) for p in self.paths)
 
 
+MAP_ENDING = "_classes"
+"""What the stems of maps end in where nothing else is asked for."""
+
+
 def stem_of(scene: str) -> str:
     """The scene's name without folder, query and suffix."""
     return Path(scene.split("?")[0].rstrip("/")).stem or "scene"
@@ -197,12 +201,27 @@ def _probe(path: Path) -> None:
 
 def _carries(path: Path, plan_digest: str) -> bool:
     """True if a COG was made by the plan of that digest."""
-    if path.suffix.lower() in _COG_SUFFIXES and path.is_file():
-        try:
-            return read_tags(path).get(PLAN_DIGEST_TAG) == plan_digest
-        except SceneReadError:
-            return False
-    return False
+    return path.suffix.lower() in _COG_SUFFIXES and path.is_file() and digest_of(path) == plan_digest
+
+
+def digest_of(path: Path | str) -> str | None:
+    """Of the plan that made a map; None if there is none, or it does not say."""
+    if str(path).endswith(".zarr"):
+        found = root_attributes(location_of(path)).get(PLAN_DIGEST)
+        return None if found is None else str(found)
+    try:
+        return read_tags(Path(path)).get(PLAN_DIGEST_TAG)
+    except SceneReadError:
+        return None
+
+
+def without_maps(paths: Sequence[str]) -> tuple[list[str], int]:
+    """Files that a pattern found, without the maps that geoseg wrote beside scenes; and how many those are.
+
+    Only files of the default names are looked into: opening ten thousand scenes takes long.
+    """
+    kept = [p for p in paths if not Path(p).stem.endswith(MAP_ENDING) or digest_of(p) is None]
+    return kept, len(paths) - len(kept)
 
 
 def _refuse_second(found: Path | str | None, target: str | os.PathLike[str]) -> None:
@@ -226,5 +245,5 @@ def _is_folder(target: str | os.PathLike[str]) -> bool:
 
 
 def _in_folder(scene: str, folder: Path, preview: Path | None) -> Outputs:
-    stem = f"{stem_of(scene)}_classes"
+    stem = f"{stem_of(scene)}{MAP_ENDING}"
     return Outputs(cog=folder / f"{stem}.tif", zarr=folder / f"{stem}.zarr", preview=preview)

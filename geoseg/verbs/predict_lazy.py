@@ -20,6 +20,7 @@ from geoseg.models.bundle import Bundle
 from geoseg.raster import zarr_layout
 from geoseg.verbs.options import RunOptions
 from geoseg.verbs.prepare import prepare
+from geoseg.verbs.sources import SceneLike
 
 if TYPE_CHECKING:
     import xarray
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def predict_lazy(
-    scene: str | os.PathLike[str],
+    scene: SceneLike,
     model: ModelLike = None,
     *,
     layer: LazyLayer = "classes",
@@ -42,7 +43,8 @@ def predict_lazy(
     tile, by any Dask scheduler, and only the tiles that are asked for. Computed, it equals what ``predict`` writes.
 
     Args:
-        scene: path or URL of anything rasterio opens; workers in other processes must be able to open it.
+        scene: as for ``predict``, several files that are one scene included; workers in other processes must be able
+            to open them.
         model: a bundle or its path, None for the one that ships with geoseg, or a ``torch.nn.Module``, of which the
             array keeps a copy, for threads of this process only.
         layer: ``classes``, or ``confidence`` in percent.

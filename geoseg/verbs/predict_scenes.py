@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geoseg.errors import GeosegError, OutputError, PlanError, StoppedError
-from geoseg.inference.executors import open_session
+from geoseg.inference.executors import Session, open_session
 from geoseg.raster.places import is_store_url
 from geoseg.verbs.options import RunOptions
 from geoseg.verbs.outputs import choose_outputs
@@ -143,7 +143,8 @@ def predict_scenes(
         return _predict_each(
             jobs,
             model=model,
-            options={**options, "session": session},
+            options=options,
+            session=session,
             on_start=on_start,
             on_plan=on_plan,
             on_progress=on_progress,
@@ -158,8 +159,9 @@ def _predict_each(
     on_start: Callable[[Job], None],
     on_plan: Callable[[Plan], None],
     on_progress: Callable[[Progress], None],
+    session: Session | None = None,
 ) -> list[Run]:
-    runs = []
+    runs: list[Run] = []
     for job in jobs:
         on_start(job)
         try:
@@ -171,6 +173,7 @@ def _predict_each(
                 preview=job.preview,
                 on_progress=on_progress,
                 on_plan=on_plan,
+                session=session,
                 **options,
             )
         except StoppedError:
@@ -178,7 +181,12 @@ def _predict_each(
         except GeosegError as error:
             if len(jobs) == 1:
                 raise
-            runs.append(Run(job=job, result=None, error=" ".join(str(error).split())))
+            reason = " ".join(str(error).split())
+            runs.append(Run(job=job, result=None, error=reason))
+            if session is not None and session.is_lost:  # no fault of the scene's, and the next would fare no better
+                left = jobs[len(runs) :]
+                runs += [Run(job=other, result=None, error=f"{other.name}: not begun: {reason}") for other in left]
+                break
         else:
             runs.append(Run(job=job, result=result, error=None))
     return runs

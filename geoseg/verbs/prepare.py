@@ -97,6 +97,7 @@ def inspect(sources: Sources, *, bands: int | None, gsd: float | None, options: 
         max_pixels=options.max_pixels,
         dst_crs=options.dst_crs,
     )
+    info = replace(info, notes=(*sources.notes, *info.notes))
     if options.aoi is None:
         return info
     area = read_area(options.aoi, info.geobox, layer=options.aoi_layer)

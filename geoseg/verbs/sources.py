@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geoseg.errors import OutputError, SceneError, SceneReadError
-from geoseg.raster.stac import is_stac, stac_rasters
+from geoseg.raster.stac import is_stac, stac_items
 from geoseg.raster.urls import is_url, refuse_credentials
+from geoseg.verbs.outputs import without_maps
 
 SceneLike = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 """One path or URL, or several that are one scene."""
@@ -26,6 +27,8 @@ class Sources:
     """Paths or URLs that any worker can open."""
     stem: str
     """What default outputs are called after: a path, the scene's own where it is one file."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of how the files were found."""
 
     def folder_of(self, wanted: Sequence[str | os.PathLike[str]]) -> Sequence[str | os.PathLike[str]]:
         """``wanted``, or for a mosaic without any the folder of its first file."""
@@ -69,7 +72,7 @@ def sources_of(scene: SceneLike, *, asset: str | None = None) -> Sources:
                 raise SceneError(f"--asset {asset}: {text} is no STAC document, it has no assets")
             located = locate(text)
             return Sources(name=located, files=(located,), stem=located)
-        return Sources(name=text, files=tuple(_expanded(text, asset)), stem=locate(text))
+        return Sources(name=text, files=tuple(_expanded(text, asset, [])), stem=locate(text))
     texts = [os.fspath(part) for part in scene]
     if not texts:
         raise SceneError("a scene of no files: name at least one")
@@ -77,18 +80,20 @@ def sources_of(scene: SceneLike, *, asset: str | None = None) -> Sources:
         return sources_of(texts[0], asset=asset)
     if asset is not None and not any(is_stac(text) for text in texts):
         raise SceneError(f"--asset {asset}: none of the files is a STAC document, they have no assets")
-    files = tuple(file for text in texts for file in _expanded(text, asset))
+    notes: list[str] = []
+    files = tuple(file for text in texts for file in _expanded(text, asset, notes))
     name = texts[0] if len(texts) == 1 else f"{texts[0]} and {len(texts) - 1:,} more"
-    return Sources(name=name, files=files, stem=_stem(texts, files))
+    return Sources(name=name, files=files, stem=_stem(texts, files), notes=tuple(notes))
 
 
-def scenes_of(arguments: Sequence[str]) -> list[str]:
-    """Arguments of a command line that are a scene each, with globs and ``@list.txt`` expanded.
+def scenes_of(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Arguments of a command line that are a scene each, with globs and ``@list.txt`` expanded; and notes.
 
     Raises:
         SceneReadError: if a glob or a list gives nothing.
     """
-    return [path for argument in arguments for path in _listed(argument)]
+    notes: list[str] = []
+    return [path for argument in arguments for path in _listed(argument, notes)], notes
 
 
 def locate(scene: str | os.PathLike[str], *, what: str = "the scene") -> str:
@@ -113,20 +118,32 @@ def _is_glob(text: str) -> bool:
     return not is_url(text) and not text.startswith(("/vsi", "<")) and glob.has_magic(text) and not Path(text).exists()
 
 
-def _listed(text: str) -> list[str]:
-    """A glob's matches, sorted; the lines of ``@list.txt``; anything else is itself."""
+def _listed(text: str, notes: list[str]) -> list[str]:
+    """A glob's matches, sorted; the lines of ``@list.txt``; anything else is itself.
+
+    Of a glob's matches the maps of an earlier run are left out, and ``notes`` gets a line about them: the same
+    command again is to mean the same scenes.
+    """
     if text.startswith("@") and not Path(text).exists():
         return _lines(text[1:])
-    if _is_glob(text):
-        found = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - any pattern, absolute ones too
-        if not found:
-            raise SceneReadError(f"{text}: no file matches")
-        return found
-    return [text]
+    if not _is_glob(text):
+        return [text]
+    matches = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - any pattern, absolute ones too
+    if not matches:
+        raise SceneReadError(f"{text}: no file matches")
+    found, maps = without_maps(matches)
+    if not found:
+        raise SceneReadError(f"{text}: matches only maps that geoseg wrote; name them one by one if they are scenes")
+    if maps:
+        notes.append(f"{text}: {maps} of {len(matches)} files are maps that geoseg wrote, and no scenes: left out")
+    return found
 
 
 def _lines(path: str) -> list[str]:
-    """The names in a text file, one a line; blank lines and those that begin with # are left out."""
+    """The names in a text file, one a line; blank lines and those that begin with # are left out.
+
+    A name that is no path here but is one beside the list is that; anything else is left for GDAL to make sense of.
+    """
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -136,14 +153,15 @@ def _lines(path: str) -> list[str]:
     if not found:
         raise SceneReadError(f"@{path}: the list names no files")
     beside = Path(path).parent
-    return [str(beside / line) if not is_url(line) and not Path(line).exists() else line for line in found]
+    return [str(beside / line) if not Path(line).exists() and (beside / line).exists() else line for line in found]
 
 
-def _expanded(text: str, asset: str | None) -> list[str]:
+def _expanded(text: str, asset: str | None, notes: list[str]) -> list[str]:
     """The files behind one name."""
     found = []
-    for path in _listed(text):
-        found += [locate(p) for p in (stac_rasters(path, asset=asset) if is_stac(path) else [path])]
+    for path in _listed(text, notes):
+        rasters = [item.raster for item in stac_items(path, asset=asset)] if is_stac(path) else [path]
+        found += [locate(raster) for raster in rasters]
     return found
 
 

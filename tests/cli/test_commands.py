@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 import rasterio
 from click.testing import CliRunner, Result
 
-from geoseg.cli.main import cli
+from geoseg.cli.main import cli, log_in_detail
 from geoseg.errors import GeosegError
 from tests.scenes import random_pixels, write_scene
 
@@ -66,6 +68,34 @@ def test_help_is_readable(command: list[str]) -> None:
     assert "Usage:" in text
     assert "\\b" not in text
     assert "\b" not in text
+
+
+def test_batch_takes_what_predict_takes() -> None:
+    """But what makes one scene of many, or is about one scene or none."""
+    with click.Context(cli) as context:
+        predict, batch = (
+            {p.name: p.default for p in cli.get_command(context, name).params} for name in ("predict", "batch")
+        )
+    for name in ("scenes", "mosaic", "preview", "dry_run", "outputs", "references"):
+        del predict[name]
+    assert len(predict) > 30
+    assert {name: batch.get(name, "is missing") for name in predict} == predict
+
+
+def test_the_detailed_log_has_no_session_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Botocore writes the headers it signs, tokens among them, to its debug log."""
+    pytest.importorskip("botocore")
+    auth, own = logging.getLogger("botocore.auth"), logging.getLogger("geoseg.raster")
+    monkeypatch.setattr(logging, "basicConfig", lambda level, **_: logging.getLogger().setLevel(level))
+    root, kept = logging.getLogger(), logging.getLogger("botocore")
+    levels = root.level, kept.level
+    try:
+        log_in_detail()
+        assert own.isEnabledFor(logging.DEBUG)
+        assert not auth.isEnabledFor(logging.DEBUG)
+    finally:
+        root.setLevel(levels[0])
+        kept.setLevel(levels[1])
 
 
 def test_layers_without_a_store_are_refused(scene: Path, tiny_bundle: Path) -> None:

@@ -11,9 +11,13 @@ import pystac
 import pytest
 
 from geoseg.errors import SceneError, SceneReadError
-from geoseg.raster.stac import is_stac, stac_rasters
+from geoseg.raster.stac import is_stac, stac_items
 
 COG = "image/tiff; application=geotiff; profile=cloud-optimized"
+
+
+def stac_rasters(path: str, *, asset: str | None = None) -> list[str]:
+    return [found.raster for found in stac_items(path, asset=asset)]
 
 
 def item(name: str, **assets: dict[str, Any]) -> pystac.Item:

@@ -21,11 +21,11 @@ from geoseg.errors import SceneError
 from geoseg.geometry.geobox import GeoBox
 from geoseg.geometry.windows import Window
 from geoseg.raster import file_reading, mosaic_reading, warp
+from geoseg.raster.crs import area_around, operation_between, transformer_of, turn_of
 from geoseg.raster.mosaic import inspect_mosaic
 from geoseg.raster.mosaic_recipe import MosaicRecipe
 from geoseg.raster.scene import SceneInfo, inspect_scene, read_window
 from geoseg.raster.warp import Warp
-from geoseg.raster.warp_grid import area_around, operation_between, transformer_of, turn_of
 from tests.raster.test_mosaic import at, check_windows, holed
 from tests.scenes import UTM, random_pixels, write_scene
 

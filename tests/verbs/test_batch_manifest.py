@@ -101,8 +101,8 @@ def test_every_item_of_a_stac_collection_is_a_scene(tmp_path: Path) -> None:
             labels={"href": "./one_labels.tif", "type": "image/tiff"},
         ),
         _item(
-            "two",
-            visual={"href": "https://example.org/two.tif", "roles": ["data"]},
+            "two/of 2026",
+            near={"href": "https://example.org/two.tif", "roles": ["data"]},
             other={"href": "https://example.org/three.tif", "type": "image/tiff"},
         ),
         _item("three", picture={"href": "three.jp2"}),
@@ -115,17 +115,24 @@ def test_every_item_of_a_stac_collection_is_a_scene(tmp_path: Path) -> None:
         ("https://example.org/two.tif", None),
         (str(tmp_path / "three.jp2"), None),
     ]
-    del items[1]["assets"]["visual"]["roles"]
-    items[1]["assets"]["visual"]["type"] = "image/tiff"
+    assert [e.targets(("cog",)) for e in found.entries] == [
+        (str(tmp_path / "maps" / f"{name}_classes.tif"),) for name in ("one", "two_of_2026", "three")
+    ]
+    del items[1]["assets"]["near"]["roles"]
+    items[1]["assets"]["near"]["type"] = "image/tiff"
     path.write_text(json.dumps({"type": "FeatureCollection", "features": items}))
-    assert "visual, other" in _refusal(path, output="maps")
+    assert "(near, other)" in _refusal(path, output="maps")
+    del items[0], items[1]
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+    assert _scenes(read_manifest(path, output="maps", asset="other")) == ["https://example.org/three.tif"]
+    items.insert(0, _item("one", image={"href": "./one.tif"}))
     items[1]["assets"] = {}
     path.write_text(json.dumps({"type": "FeatureCollection", "features": items}))
-    assert "item two has no raster" in _refusal(path, output="maps")
+    assert "item two/of 2026 has no raster" in _refusal(path, output="maps")
     path.write_text(json.dumps({"type": "Catalog"}))
-    assert "Catalog" in _refusal(path, output="maps")
+    assert "is no STAC Item" in _refusal(path, output="maps")
     path.write_text("{")
-    assert "no JSON" in _refusal(path, output="maps")
+    assert "cannot be read as JSON" in _refusal(path, output="maps")
 
 
 def test_folders_and_globs_leave_out_the_maps_of_an_earlier_run(tmp_path: Path) -> None:
@@ -134,7 +141,7 @@ def test_folders_and_globs_leave_out_the_maps_of_an_earlier_run(tmp_path: Path) 
         (tmp_path / name).touch()
     found = read_manifest(tmp_path, output=tmp_path)
     assert _scenes(found) == [str(tmp_path / name) for name in ("a.TIF", "b.tif")]
-    assert "1 of 3 files are maps" in found.notes[0]
+    assert "1 of 3 files are maps of geoseg" in found.notes[0]
     assert _scenes(read_manifest(f"{tmp_path}/**/*.tif", output=tmp_path / "maps")) == [
         str(tmp_path / name) for name in ("b.tif", "b_classes.tif", "below/c.tif")
     ]
@@ -195,6 +202,7 @@ def test_what_is_refused_of_other_manifests(tmp_path: Path) -> None:
     assert "matches nothing" in _refusal(f"{tmp_path}/*.tif", output="maps")
     assert "holds no .tif" in _refusal(tmp_path, output="maps")
     (tmp_path / "scenes.txt").touch()
+    assert "lists no STAC" in _refusal(_csv(tmp_path, "scene", "a.tif"), output="maps", asset="red")
     assert ".csv, .parquet or .json" in _refusal(tmp_path / "scenes.txt", output="maps")
     (tmp_path / "latin.csv").write_bytes(b"scene\n\xe4.tif\n")
     assert "cannot be read" in _refusal(tmp_path / "latin.csv", output="maps")

@@ -14,6 +14,7 @@ from geoseg.errors import ClusterError
 from geoseg.inference.executors import ClusterOptions, Session, open_session
 from geoseg.inference.executors.session import LoopSession
 from geoseg.verbs import batch as batch_verb
+from geoseg.verbs import predict_scenes
 from geoseg.verbs.batch import batch
 from geoseg.verbs.batch_table import open_table
 from tests.scenes import random_pixels, write_scene
@@ -98,6 +99,30 @@ def test_a_lost_cluster_ends_the_batch_and_a_scene_that_workers_cannot_do_does_n
         found = batch(scenes, **asked)
         assert [row.state for row in found.rows] == ["done", "failed", "done"]
         assert "worker 7" in (found.failed[0].error or "")
+
+
+def test_scenes_after_a_lost_cluster_are_not_tried(
+    scenes: Path, tmp_path: Path, opened: list[_Losing], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``predict`` with several scenes: what is done is told, and nobody waits once more for each of the rest."""
+    tried: list[str] = []
+
+    def failing(scene: str, **options: Any) -> Any:
+        tried.append(scene)
+        opened[-1].lost = len(tried) == 2
+        raise ClusterError("the scheduler is gone" if opened[-1].lost else "worker 7 cannot open the scene")
+
+    monkeypatch.setattr(predict_scenes, "predict", failing)
+    monkeypatch.setattr(predict_scenes, "open_session", batch_verb.open_session)
+    names = sorted(map(str, scenes.iterdir()))
+    jobs = predict_scenes.jobs_of(names, outputs=[f"{tmp_path}/maps"], references=[], preview=None)
+    told: list[Any] = []
+    runs = predict_scenes.predict_scenes(
+        jobs, model=None, options={}, on_start=told.append, on_plan=told.append, on_progress=told.append
+    )
+    assert tried == names[:2]
+    assert [run.job.name for run in runs] == names
+    assert runs[2].error == f"{names[2]}: not begun: the scheduler is gone"
 
 
 def test_an_unreachable_scheduler_is_told_before_any_work(scenes: Path, tiny_bundle: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import pytest
 import torch
@@ -113,6 +114,18 @@ def test_it_is_written_by_xarray_and_read_back(
     np.testing.assert_array_equal(back.values, classes)
 
 
+def test_a_mosaic_is_a_scene(tiny_bundle: Path, tmp_path: Path) -> None:
+    pixels = random_pixels((90, 200))
+    files = [
+        write_scene(tmp_path / f"{col}.tif", pixels[:, :, col : col + 100], transform=UTM @ Affine.translation(col, 0))
+        for col in (0, 100)
+    ]
+    geoseg.predict(files, outputs=tmp_path / "map.zarr", model=tiny_bundle, **OPTIONS)
+    found = geoseg.predict_lazy(files, tiny_bundle, **OPTIONS)
+    assert found.shape == (90, 200)
+    np.testing.assert_array_equal(found.values, open_store(tmp_path / "map.zarr").read_classes(Window.whole((90, 200))))
+
+
 def test_only_what_is_asked_for_is_computed(
     scene: Path, tiny_bundle: Path, classes: np.ndarray[Any, Any], calls: list[tuple[int, int]]
 ) -> None:
@@ -152,9 +165,12 @@ def test_a_cluster_computes_the_same(
 ) -> None:
     from distributed import Client, LocalCluster
 
+    # A busy machine is slow to start a process and to answer; that is no failure of the array's.
+    patient = dask.config.set({"distributed.comm.timeouts.connect": "120s", "distributed.comm.timeouts.tcp": "120s"})
     listens = {"dashboard_address": "127.0.0.1:0", "worker_dashboard_address": "127.0.0.1:0"}
     listens |= {"host": "127.0.0.1"} if processes else {"protocol": "inproc://"}
     with (
+        patient,
         LocalCluster(n_workers=1, threads_per_worker=2, processes=processes, memory_limit=0, **listens) as cluster,
         Client(cluster, timeout=120),
     ):
