@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import rasterio
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
@@ -42,7 +43,8 @@ def wkt_of_user(text: str) -> str:
         SceneError: if GDAL does not know it.
     """
     try:
-        wkt = wkt_of(CRS.from_user_input(text))
+        with rasterio.Env():  # or GDAL writes a line of its own to stderr
+            wkt = wkt_of(CRS.from_user_input(text))
     except (CRSError, ValueError) as error:
         raise SceneError(f"--dst-crs {text!r}: no CRS that GDAL knows; name one as EPSG:32633 or as WKT") from error
     if wkt is None:

@@ -146,11 +146,11 @@ def _stac(path: Path) -> Found:
         kind = data.get("type", "an object without a type") if isinstance(data, dict) else type(data).__name__
         raise ManifestError(f"{path}: {kind} where a STAC item collection (a FeatureCollection of items) is expected")
     from pystac import ItemCollection
-    from pystac.errors import STACError
+    from pystac.errors import STACError, STACTypeError
 
     try:
         items = ItemCollection.from_dict(data).items
-    except (STACError, KeyError, ValueError, TypeError) as error:
+    except (STACError, STACTypeError, KeyError, ValueError, TypeError) as error:  # the second is no STACError
         raise ManifestError(f"{path}: its items are not STAC's: {type(error).__name__}: {error}") from error
     records = [
         Record(

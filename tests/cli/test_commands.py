@@ -202,3 +202,20 @@ def test_model_info_tells_the_card(tiny_bundle: Path) -> None:
     assert data["architecture"] == "Unet"
     assert data["bytes"] == tiny_bundle.stat().st_size
     assert "building" in geoseg("model", "info", tiny_bundle).stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--scheduler", "127.0.0.1:8786"], "tcp://HOST:PORT"),
+        (["--scheduler", "thread"], "threads, sync"),
+        (["--workers", "0"], "x>=1"),
+        (["--retries", "-1"], "x>=0"),
+        (["--patience", "0"], "x>0"),
+        (["--scheduler", "tls://127.0.0.1:1", "--tls-ca-file", "nowhere.pem"], "nowhere.pem"),
+    ],
+)
+def test_cluster_options_that_make_no_sense_are_usage_errors(options: list[str], said: str) -> None:
+    result = CliRunner().invoke(cli, ["predict", "scene.tif", *options])
+    assert result.exit_code == 2
+    assert said in result.stderr

@@ -124,6 +124,8 @@ def test_every_item_of_a_stac_collection_is_a_scene(tmp_path: Path) -> None:
     assert "item two has no raster" in _refusal(path, output="maps")
     path.write_text(json.dumps({"type": "Catalog"}))
     assert "Catalog" in _refusal(path, output="maps")
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {}}]}))
+    assert "not STAC's" in _refusal(path, output="maps")
     path.write_text("{")
     assert "no JSON" in _refusal(path, output="maps")
 
