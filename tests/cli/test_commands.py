@@ -219,3 +219,10 @@ def test_cluster_options_that_make_no_sense_are_usage_errors(options: list[str],
     result = CliRunner().invoke(cli, ["predict", "scene.tif", *options])
     assert result.exit_code == 2
     assert said in result.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_model_is_opened(scene: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    line = failure("predict", scene, "-m", tmp_path / "no_model.safetensors", "-o", tmp_path / "file/deep/map.tif")
+    assert f"{tmp_path / 'file'} is no folder" in line
+    assert "name another folder" in line
