@@ -1,6 +1,9 @@
 """A million tiles: planned, and driven through work that does nothing, here and on a real scheduler.
 
     python benchmarks/tiles.py [--tiles 1000000] [--only plan|here|scheduler]
+    python benchmarks/tiles.py --only scheduler --tiles 3000 --seconds 0.15
+
+``--seconds`` makes tiles sleep: from an eighth of a second on each is a task of its own, which costs a scheduler more.
 
 Asked for: at most 3 ms a tile, and memory of client and scheduler that does not grow. On a machine that does other
 things too, the processor time says more than the clock.
@@ -29,6 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tiles", type=int, default=1_000_000)
     parser.add_argument("--only", choices=["plan", "here", "scheduler"])
+    parser.add_argument("--seconds", type=float, default=0.0)
     asked = parser.parse_args()
     os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
     sys.stdout.reconfigure(line_buffering=True)
@@ -37,11 +41,11 @@ def main() -> None:
         _plan(asked.tiles)
     if asked.only in (None, "here"):
         with open_session(ClusterOptions()) as session:
-            _drive("in this process", session, asked.tiles, watched={"process": os.getpid()})
+            _drive("in this process", session, asked, watched={"process": os.getpid()})
     if asked.only in (None, "scheduler"):
         with plain_cluster(2, threads=3) as (file, pid), open_session(ClusterOptions(scheduler_file=file)) as session:
             watched = {"client": os.getpid(), "scheduler": pid}
-            _drive("real scheduler, 2 workers", session, asked.tiles, watched=watched)
+            _drive("real scheduler, 2 workers", session, asked, watched=watched)
 
 
 def _plan(count: int) -> None:
@@ -67,15 +71,16 @@ def _plan(count: int) -> None:
     )
 
 
-def _drive(name: str, session: Session, count: int, *, watched: dict[str, int]) -> None:
+def _drive(name: str, session: Session, asked: argparse.Namespace, *, watched: dict[str, int]) -> None:
     """Drives fake tiles through a session and prints pace and memory ten times."""
+    count = asked.tiles
     side = math.isqrt(count - 1) + 1
 
     def tiles() -> Iterator[tuple[int, int]]:
         return ((i // side, i % side) for i in range(count))
 
     processes = {who: psutil.Process(pid) for who, pid in watched.items()}
-    task = fake_task(name="bench", shared=session.shared)
+    task = fake_task(name="bench", shared=session.shared, seconds=asked.seconds)
     every = max(1, count // 10)
     started, mark, busy = time.perf_counter(), time.perf_counter(), _busy(processes)
     for done, _ in enumerate(session.run(task, tiles(), work=sleep_tile), start=1):

@@ -52,7 +52,7 @@ def _wait_for_a_tile(folder: Path, process: subprocess.Popen[str]) -> None:
 
 @pytest.fixture
 def large_scene(tmp_path: Path) -> Path:
-    return write_scene(tmp_path / "scene.tif", random_pixels((2600, 2600)))
+    return write_scene(tmp_path / "scene.tif", random_pixels((1400, 1400)))
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
