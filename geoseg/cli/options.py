@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from geoseg.choices import COMPRESSIONS, FUSES, RESOLUTIONS, STITCHES
-from geoseg.cli.params import AutoInt, Bands, ContextCount, chain_bands
+from geoseg.cli.params import AutoInt, Bands, ContextCount, SchedulerName, chain_bands
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,30 +46,38 @@ RUNNING = (
 )
 """How patches are run."""
 
+_PEM = click.Path(exists=True, dir_okay=False)
+
 CLUSTER = (
     click.option(
         "--scheduler",
-        metavar="threads|sync|tcp://HOST:PORT|tls://HOST:PORT",
+        type=SchedulerName(),
+        metavar=SchedulerName.name,
         default="threads",
         show_default=True,
         help="A Dask cluster's address; threads is this process, sync one tile at a time.",
     ),
     click.option("--scheduler-file", metavar="JSON", help="What dask scheduler --scheduler-file wrote."),
-    click.option("--workers", type=int, metavar="N", help="Run on N processes of this machine; with cuda one per GPU."),
-    click.option("--tls-ca-file", metavar="PEM", help="Certificates that sign a tls:// cluster's."),
-    click.option("--tls-cert", metavar="PEM", help="Certificate of this client."),
-    click.option("--tls-key", metavar="PEM", help="Key of this client."),
+    click.option(
+        "--workers",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Run on N processes of this machine; with cuda one per GPU.",
+    ),
+    click.option("--tls-ca-file", type=_PEM, metavar="PEM", help="Certificates that sign a tls:// cluster's."),
+    click.option("--tls-cert", type=_PEM, metavar="PEM", help="Certificate of this client."),
+    click.option("--tls-key", type=_PEM, metavar="PEM", help="Key of this client."),
     click.option("--dashboard", is_flag=True, help="Open Dask's dashboard of a cluster of our own, on loopback."),
     click.option(
         "--retries",
-        type=int,
+        type=click.IntRange(0),
         default=3,
         show_default=True,
         help="How often a tile may be lost with its worker, or fail for a passing reason.",
     ),
     click.option(
         "--patience",
-        type=float,
+        type=click.FloatRange(0, min_open=True),
         default=60.0,
         show_default=True,
         metavar="SECONDS",

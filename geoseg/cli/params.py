@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from geoseg.choices import SCHEDULERS
+
 
 class AutoInt(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click only
     """A whole number, or ``auto`` (None)."""
@@ -80,6 +82,18 @@ class ContextCount(click.ParamType):  # type: ignore[type-arg]
         if count < 1:
             self.fail(f"{value!r} is neither a number of contexts from 1 nor 'adaptive'", param, ctx)
         return count
+
+
+class SchedulerName(click.ParamType):  # type: ignore[type-arg]
+    """``threads``, ``sync`` or a scheduler's address."""
+
+    name = "threads|sync|tcp://HOST:PORT|tls://HOST:PORT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name as it is."""
+        if not re.fullmatch(rf"{'|'.join(SCHEDULERS)}|(tcp|tls)://.+", str(value)):
+            self.fail(f"{value!r}: there are {', '.join(SCHEDULERS)}, tcp://HOST:PORT and tls://HOST:PORT", param, ctx)
+        return str(value)
 
 
 class Bands(click.ParamType):  # type: ignore[type-arg]

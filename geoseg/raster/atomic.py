@@ -35,6 +35,19 @@ def output_errors(target: Path) -> Iterator[None]:
         raise OutputError(failure(target, reason=error.strerror or str(error))) from error
 
 
+def refuse_unwritable(target: Path) -> None:
+    """Refuses a target whose folder can neither be written nor made; nothing is changed.
+
+    Raises:
+        OutputError: naming the folder.
+    """
+    folder = next(folder for folder in target.absolute().parents if folder.exists())
+    if not folder.is_dir():
+        raise OutputError(failure(target, reason=f"{folder} is no folder"))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(failure(target, reason=f"no permission to write in {folder}"))
+
+
 def failure(target: Path, *, reason: str) -> str:
     """The line that tells why ``target`` could not be written."""
     reason = " ".join(reason.split())

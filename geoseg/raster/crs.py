@@ -7,6 +7,7 @@ import warnings
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import rasterio
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
@@ -25,7 +26,8 @@ def wkt_of_user(text: str) -> str:
         SceneError: if GDAL does not know it.
     """
     try:
-        wkt = wkt_of(CRS.from_user_input(text))
+        with rasterio.Env():  # or GDAL writes a line of its own to stderr
+            wkt = wkt_of(CRS.from_user_input(text))
     except (CRSError, ValueError) as error:
         raise SceneError(f"--dst-crs {text!r}: no CRS that GDAL knows; name one as EPSG:32633 or as WKT") from error
     if wkt is None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geoseg.errors import OutputError, OutputExistsError, SceneReadError
-from geoseg.raster.atomic import part_path, refuse_existing
+from geoseg.raster.atomic import part_path, refuse_existing, refuse_unwritable
 from geoseg.raster.local_folder import LocalFolder
 from geoseg.raster.locations import PLAN_DIGEST, Location, root_attributes
 from geoseg.raster.locks import Locks, hold, holder_of, refuse_held
@@ -120,13 +120,16 @@ def refuse_outputs(outputs: Outputs, *, scene: str, overwrite: bool, plan_digest
 
     Raises:
         OutputExistsError: if an output exists.
-        OutputError: if an output is the scene, no PNG where it should be, or a store that is not geoseg's.
+        OutputError: if an output is the scene, no PNG where it should be, a store that is not geoseg's, or in a
+            folder that cannot be written.
     """
     if outputs.preview is not None and outputs.preview.suffix.lower() != ".png":
         raise OutputError(f"the quick look {outputs.preview} must end in .png")
     for path in outputs.paths:
         if (path == scene) if isinstance(path, str) else path.resolve() == Path(scene).resolve():
             raise OutputError(f"the output {path} is the scene itself; name another")
+        if isinstance(path, Path):
+            refuse_unwritable(path)
     for path in outputs.files:
         own = plan_digest is not None and (path == outputs.preview or _carries(path, plan_digest))
         refuse_existing(path, overwrite=overwrite or own)

@@ -232,3 +232,27 @@ def test_model_info_tells_the_card(tiny_bundle: Path) -> None:
     assert data["architecture"] == "Unet"
     assert data["bytes"] == tiny_bundle.stat().st_size
     assert "building" in geoseg("model", "info", tiny_bundle).stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--scheduler", "127.0.0.1:8786"], "tcp://HOST:PORT"),
+        (["--scheduler", "thread"], "threads, sync"),
+        (["--workers", "0"], "x>=1"),
+        (["--retries", "-1"], "x>=0"),
+        (["--patience", "0"], "x>0"),
+        (["--scheduler", "tls://127.0.0.1:1", "--tls-ca-file", "nowhere.pem"], "nowhere.pem"),
+    ],
+)
+def test_cluster_options_that_make_no_sense_are_usage_errors(options: list[str], said: str) -> None:
+    result = CliRunner().invoke(cli, ["predict", "scene.tif", *options])
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_model_is_opened(scene: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    line = failure("predict", scene, "-m", tmp_path / "no_model.safetensors", "-o", tmp_path / "file/deep/map.tif")
+    assert f"{tmp_path / 'file'} is no folder" in line
+    assert "name another folder" in line
