@@ -14,7 +14,7 @@ import geoseg
 from geoseg.contexts.calibration import CalibratedContext, Calibration
 from geoseg.contexts.scores import ScoreTable
 from geoseg.errors import PlanError
-from geoseg.inference import costs, machine, planner
+from geoseg.inference import capacity, costs, machine
 from geoseg.inference.plan import Plan
 from geoseg.models.bundle import open_bundle, rewrite_card
 from tests.scenes import random_pixels, write_scene
@@ -141,7 +141,7 @@ def test_which_context_is_chosen_does_not_depend_on_the_tile(
 
 def test_a_gpus_memory_counts_too(scene: Path, calibrated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A card of 3 GB whose free memory is known; no card is needed to plan for one."""
-    monkeypatch.setattr(planner, "pick_device", lambda wanted: wanted)
+    monkeypatch.setattr(capacity, "pick_device", lambda wanted: wanted)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (3 * 10**9, 4 * 10**9))
     monkeypatch.setattr(costs, "ACTIVATION_BYTES_PER_PIXEL", 1e5)
     plan = geoseg.plan(scene, model=calibrated, device="cuda:0")
