@@ -14,6 +14,9 @@ from pathlib import Path
 
 from geoseg.errors import GeosegError, OutputError, OutputExistsError
 
+_ROOM = 2**18
+"""Bytes of a compressed block, and what a file system needs for itself."""
+
 
 def part_path(target: Path, *, suffix: str = "") -> Path:
     """Where ``target`` is written until it is whole: ``out.tif`` gives ``.out.tif.part`` in the same folder."""
@@ -52,7 +55,18 @@ def failure(target: Path, *, reason: str) -> str:
     """The line that tells why ``target`` could not be written."""
     reason = " ".join(reason.split())
     full = any(word in reason.lower() for word in ("space", "too large", "quota"))
+    if not full and _is_full(target):  # libtiff says "write error" and keeps the reason to itself
+        reason, full = f"{reason} (no space left on device)", True
     return f"cannot write {target}: {reason}; {'free some space' if full else 'name another folder'}"
+
+
+def _is_full(target: Path) -> bool:
+    """True if the disk of ``target`` has no room for a block of pixels."""
+    folder = next((above for above in target.parents if above.is_dir()), None)
+    try:
+        return folder is not None and shutil.disk_usage(folder).free < _ROOM
+    except OSError:
+        return False
 
 
 def refuse_existing(target: Path, *, overwrite: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -59,8 +60,9 @@ def test_a_disk_that_fills_up_again_and_again(tmp_path: Path, tiny_bundle: Path,
             break
         failed += 1
         assert code == 1
-        assert len(lines) == 1, lines
-        assert "No space left on device; free some space" in lines[0], lines
+        ours = [line for line in lines if not line.startswith("_tiff")]  # libtiff's own go to stderr directly
+        assert len(ours) == 1, lines
+        assert re.search(r"no space left on device.*free some space", ours[0], re.IGNORECASE), lines
         for name, data in _files(small_disk).items():
             if not name.startswith("."):
                 assert data == wanted[name], f"{name} is there and not whole"
