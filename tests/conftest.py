@@ -12,6 +12,13 @@ settings.register_profile("geoseg", deadline=None, print_blob=True)
 settings.load_profile("geoseg")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests may be slow on a busy machine, too; a hang still ends."""
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(900))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real scenes beside the project; tests that need it skip where it is absent."""

@@ -154,7 +154,7 @@ def test_killed_at_every_rename_the_same_command_ends_with_the_same_bytes(tmp_pa
 def test_killed_at_any_moment_and_started_again_the_bytes_are_the_same(
     tmp_path: Path, tiny_bundle: Path, signum: int
 ) -> None:
-    scene = write_scene(tmp_path / "scene.tif", random_pixels((2000, 2000)))
+    scene = write_scene(tmp_path / "scene.tif", random_pixels((1300, 1300)))
     options = ["-m", str(tiny_bundle), "--tile", "224", "--threads", "1", "-q"]
 
     def command(name: str) -> list[str]:
