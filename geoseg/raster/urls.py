@@ -23,6 +23,9 @@ _XML_SECRET = re.compile(r"<(UserPwd|Authorization|Header)>[^<]+</", re.I)
 _USER_IS_NO_SECRET = ("abfs", "abfss", "wasb", "wasbs", "adl", "sftp", "ssh", "ftp", "hdfs")
 """Schemes whose ``name@host`` names a container or an account; ``name:password@host`` is refused in these too."""
 
+_WHOLE = re.compile(r"^(?P<scheme>[\w+.-]+)://(?P<authority>[^/?#]*)")
+"""Of a text that is a URL and nothing else: a quote in it is the password's, not the sentence's around it."""
+
 _SECRET_NAMES = (
     *(
         "key",
@@ -104,7 +107,7 @@ def without_credentials(text: str) -> str:
 def _find(text: str) -> tuple[str, str] | None:
     """Where in a name a secret is, and which way out fits; None for nowhere."""
     for reading in _readings(text):
-        for match in _AUTHORITY.finditer(reading):
+        for match in (*_AUTHORITY.finditer(reading), *_WHOLE.finditer(reading)):
             if _holds_secret(match["scheme"], match["authority"]):
                 way = {"s3": "s3", "gs": "gs", "gcs": "gs"}.get(match["scheme"].lower(), "user")
                 return "a user or password before the @", way

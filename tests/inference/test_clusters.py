@@ -272,8 +272,8 @@ def test_processes_of_this_machine_listen_on_loopback_and_end_with_us(tmp_path: 
     }
     assert heard == {"127.0.0.1"}
     client.send_signal(signum)
-    client.wait(timeout=60)
-    _, alive = psutil.wait_procs(family, timeout=30)
+    client.wait(timeout=200)
+    _, alive = psutil.wait_procs(family, timeout=120)
     assert not alive
 
 
