@@ -43,15 +43,18 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 
 def run(local: dict[str, bytes], folder: Path, model: Path, midway: Callable[[], None], **where: Any) -> int:
     """Predicts, with something happening after the fourth tile; returns the number of tiles."""
+    happened = []
 
     def watch(progress: Progress) -> None:
         if progress.tiles_done == 4 and progress.stage == "predicting":
             midway()
+            happened.append(progress.tiles_done)
 
     outputs = [folder / "map.tif", folder / "map.zarr"]
     result = geoseg.predict(
         local["scene"].decode(), outputs=outputs, model=model, on_progress=watch, **OPTIONS, **where
     )
+    assert happened == [4]  # or the test would be of an undisturbed run
     assert [name for name, found in bytes_of(folder).items() if found != local[name]] == []
     assert {*bytes_of(folder), "scene"} == set(local)
     assert not list(folder.glob(".*"))
