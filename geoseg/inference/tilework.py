@@ -99,7 +99,7 @@ def segment(
         result = segment_tile(source, tile.core, passes=passes, engine=engine, layers=plan.layers, ids=plan.legend.ids)
         return result, TileTimes(read=read, compute=time.perf_counter() - begun)
 
-    return _device_thread(plan.device, plan.threads).submit(compute).result()
+    return _device_thread(plan.device, plan.runtime, plan.threads).submit(compute).result()
 
 
 def _report(tile: Tile, times: TileTimes, *, computed_pixels: int = 0, write: float = 0.0) -> TileReport:
@@ -152,13 +152,19 @@ def _slots(count: int) -> threading.BoundedSemaphore:
 
 
 @cache
-def _device_thread(device: str, threads: int) -> ThreadPoolExecutor:
+def _device_thread(device: str, runtime: str, threads: int) -> ThreadPoolExecutor:
     """The one thread that computes on a device: it is the device's lock, and keeps one set of OpenMP threads."""
+    prefix = f"geoseg-{device}"
+    if runtime == "openvino":
+        return ThreadPoolExecutor(1, thread_name_prefix=prefix)
+    return ThreadPoolExecutor(1, thread_name_prefix=prefix, initializer=_use_torch_threads, initargs=(threads,))
+
+
+def _use_torch_threads(count: int) -> None:
+    """PyTorch counts its threads thread by thread; where it does not compute it is not imported."""
     import torch
 
-    return ThreadPoolExecutor(
-        max_workers=1, thread_name_prefix=f"geoseg-{device}", initializer=torch.set_num_threads, initargs=(threads,)
-    )
+    torch.set_num_threads(count)
 
 
 @lru_cache(maxsize=4)  # a worker may serve many runs
