@@ -16,9 +16,9 @@ from geoseg.inference import machine
 from geoseg.inference.capacity import capacity_here
 from geoseg.models.bundle import Bundle, open_bundle
 from geoseg.models.card import Card
-from geoseg.models.probing.kept import keep_probe, kept_probe
+from geoseg.models.probing.kept import keep_probe, kept_probe, place_of
 from geoseg.models.probing.result import TOLERANCE, ProbeResult
-from geoseg.models.probing.seams import Frame
+from geoseg.models.probing.seams import FITS, Frame
 from geoseg.raster.reading import read_window
 from geoseg.raster.scene import SceneInfo
 from geoseg.verbs.options import RunOptions
@@ -50,7 +50,7 @@ class Probed:
     """False if it was found in the cache."""
 
     def halos(self) -> dict[int, int | None]:
-        """The smallest halo within the tolerance, by patch size; None: none up to a quarter of the patch."""
+        """The smallest halo within the tolerance, by patch size; None: none that is worth its cost."""
         return {size: self.result.halo((size, size), tolerance=self.tolerance) for size in self.contexts}
 
     def to_json(self) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def model_probe(
     contexts = _contexts(bundle.card)
     kept = kept_probe(bundle.digest, device=has.device, runtime=runtime, machine=named)
     if kept is not None and not (force or scenes or sizes):
-        return Probed(result=kept, tolerance=tolerance, contexts=contexts, path=keep_probe(kept), measured=False)
+        return Probed(result=kept, tolerance=tolerance, contexts=contexts, path=place_of(kept), measured=False)
     from geoseg.models.probing.run import Place, probe_bundle
 
     wanted = _sizes(bundle.card, sizes)
@@ -115,10 +115,10 @@ def model_probe(
     progress("cutting patches out of scenes")
     side = _frame_side(bundle.card, memory_bytes=place.memory_bytes)
     found = list(_frames(bundle.card, scenes, side=side))
-    usable = [frame for _, frame in found if frame.side >= 1.6 * wanted[0]]
+    usable = [frame for _, frame in found if frame.side >= FITS * wanted[0]]
     if not usable:
         raise PlanError(
-            f"patches of {wanted[0]} px and more need frames of {int(1.6 * wanted[0])} px or more; the scenes have"
+            f"patches of {wanted[0]} px and more need frames of {int(FITS * wanted[0])} px or more; the scenes have"
             f" {max(frame.side for _, frame in found)} px: name larger scenes or smaller --sizes"
         )
     result = probe_bundle(

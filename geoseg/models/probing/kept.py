@@ -16,6 +16,13 @@ def keep_probe(result: ProbeResult) -> Path | None:
     return keep_json(name, result.to_json())
 
 
+def place_of(result: ProbeResult) -> Path | None:
+    """Where a result is kept, if it is; None where there is no cache."""
+    folder = cache_folder()
+    name = _name(result.model_digest, device=result.device, runtime=result.runtime, machine=result.machine)
+    return None if folder is None else folder / name
+
+
 def kept_probe(model_digest: str, *, device: str, runtime: str, machine: str) -> ProbeResult | None:
     """The result that was kept for exactly this; None where there is none."""
     return _read(_name(model_digest, device=device, runtime=runtime, machine=machine), model_digest)

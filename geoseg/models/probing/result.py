@@ -17,8 +17,12 @@ TOLERANCE = 0.01
 """Share of a scene's pixels whose class may differ from full-frame inference's. What the halo of 32 px of the model in
 geoseg comes to at its context of about 1024 px: 0.8 % on a synthetic scene, 0.9 % on a real one (docs/probe.md)."""
 
-WIDEST = 0.25
-"""Widest halo as a share of a patch's side: it computes four pixels for each of the scene."""
+AT_SEAM = 6.0
+"""So many times the tolerance may pixels right beside a seam differ: a large patch would else need no halo on average,
+and show a line of other classes along its edge."""
+
+WIDEST = 1 / 8
+"""Widest halo as a share of a patch's side: it computes 1.8 pixels for each of the scene. More is for those who ask."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,15 +104,21 @@ class ProbeResult:
         return None if curve is None else curve.disagreement(patch, halo)
 
     def halo(self, patch: tuple[int, int], *, tolerance: float = TOLERANCE) -> int | None:
-        """The smallest multiple of the network's that keeps to a tolerance; None if none up to a quarter does.
+        """The smallest multiple of the network's that keeps to a tolerance; None if none up to ``WIDEST`` does.
 
         Args:
             patch: (height, width), pixels.
-            tolerance: share of pixels whose class may differ.
+            tolerance: share of pixels whose class may differ; right beside a seam ``AT_SEAM`` times as many.
         """
+        curve = self._curve(min(patch))
         for halo in range(0, int(min(patch) * WIDEST) + 1, self.multiple):
-            found = self.disagreement(patch, halo)
-            if found is not None and found <= tolerance:
+            if self.reach is not None and halo >= self.reach:
+                return halo
+            if (
+                curve is not None
+                and curve.disagreement(patch, halo) <= tolerance
+                and curve.at_seam(halo) <= AT_SEAM * tolerance
+            ):
                 return halo
         return None
 

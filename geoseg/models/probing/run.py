@@ -13,7 +13,7 @@ import numpy.typing as npt
 from geoseg.errors import PlanError
 from geoseg.models.bundle import Bundle
 from geoseg.models.probing.result import ProbedField, ProbedSpeed, ProbeResult
-from geoseg.models.probing.seams import Classes, Frame, SeamCurve, places, seam_curve
+from geoseg.models.probing.seams import FITS, Classes, Frame, SeamCurve, places, seam_curve
 from geoseg.version import __version__
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _STRIP = 1024
 """Longest strip on which a theoretical receptive field is looked for, pixels: a halo of half of it is dear anyway."""
 
-_FIELD_PATCHES = 3
+_FIELD_PIXELS = 1_200_000  # of all patches of one size together
 _FIELD_LARGEST = 768  # a gradient keeps every activation of the patch
 _FIELD_STEP = 32
 _BATCH_PIXELS = {"cpu": 1_200_000, "cuda": 8_000_000}  # as the planner's batches
@@ -117,7 +117,7 @@ class _Work:
             progress(f"whole frame {number} of {len(self._frames)}, {frame.side} px")
             wholes.append(self._classes(frame))
         for size in sizes:
-            fitting = [k for k, frame in enumerate(self._frames) if 1.6 * size <= frame.side]
+            fitting = [k for k, frame in enumerate(self._frames) if FITS * size <= frame.side]
             if not fitting:
                 continue
             progress(f"patches of {size} px against the whole frame")
@@ -181,11 +181,11 @@ class _Work:
     def _patches(self, size: int) -> list[Frame]:
         """A few patches from different frames and places."""
         cut = [
-            [frame.part(top, left, size) for top, left in places(frame.side, size=size, multiple=1, most=4)]
+            [frame.part(top, left, size) for top, left in places(frame.side, size=size, multiple=1, most=9)]
             for frame in self._frames
         ]
         longest = max((len(parts) for parts in cut), default=0)
-        return [parts[i] for i in range(longest) for parts in cut if i < len(parts)][:_FIELD_PATCHES]
+        return [parts[i] for i in range(longest) for parts in cut if i < len(parts)][: max(3, _FIELD_PIXELS // size**2)]
 
     def _filling(self, size: int) -> npt.NDArray[np.generic]:
         """(C, s, s) of a frame, repeated where it is smaller."""

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.geometry.lattice import round_up
-
 STEP = 8
 """Width of a bin of distances, pixels."""
+
+FITS = 1.5
+"""A patch is compared with frames of this many times its side: it must lie clear of the frame's own edges."""
 
 Classes = npt.NDArray[np.intp]
 
@@ -66,11 +67,19 @@ class SeamCurve:
         distance = np.arange(halo, -(-least // 2))
         high, wide = patch[0] - 2 * distance, patch[1] - 2 * distance
         ring = high * wide - np.maximum(high - 2, 0) * np.maximum(wide - 2, 0)
-        tail = -(-3 * len(self.pixels) // 4)
-        rates = np.array(self.changed) / np.array(self.pixels)
-        beyond = sum(self.changed[tail:]) / max(1, sum(self.pixels[tail:]))
-        rate = np.append(rates, beyond)[np.minimum(distance // STEP, len(rates))]
-        return float((rate * ring).sum() / ring.sum())
+        return float((self._rates(distance) * ring).sum() / ring.sum())
+
+    def at_seam(self, halo: int) -> float:
+        """Share of the pixels within two bins inside a halo whose class differs."""
+        return float(self._rates(np.arange(halo, halo + 2 * STEP)).mean())
+
+    def _rates(self, distance: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+        """Share of pixels that differ at distances from the nearest edge."""
+        tail = 3 * len(self.pixels) // 4
+        beyond = sum(self.changed[tail:]) / sum(self.pixels[tail:])
+        rates = np.append(np.array(self.changed) / np.array(self.pixels), beyond)
+        found: npt.NDArray[np.float64] = rates[np.minimum(distance // STEP, len(self.pixels))]
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; ``from_json`` is the inverse."""
@@ -88,7 +97,7 @@ class SeamCurve:
 
 def rim_of(side: int, multiple: int) -> int:
     """Pixels at the rim of a frame that are no reference: its own edges are seams too."""
-    return round_up(side // 8, multiple)
+    return side // 8 // multiple * multiple
 
 
 def seam_curve(
