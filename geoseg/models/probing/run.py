@@ -115,7 +115,7 @@ class _Work:
         wholes = []
         for number, frame in enumerate(self._frames, 1):
             progress(f"whole frame {number} of {len(self._frames)}, {frame.side} px")
-            wholes.append(self._classes(frame))
+            wholes += self._classes([frame])
         for size in sizes:
             fitting = [k for k, frame in enumerate(self._frames) if FITS * size <= frame.side]
             if not fitting:
@@ -200,13 +200,19 @@ class _Work:
 
             torch.cuda.synchronize(self._place.device)
 
-    def _logits(self, patches: Sequence[Frame]) -> npt.NDArray[np.float32]:
-        answers = [self._predictor.logits(p.pixels[None], p.valid[None])[0] for p in patches]
-        return np.stack([_array(answer) for answer in answers])
+    def _batched(self, patches: Sequence[Frame]) -> Iterator[npt.NDArray[np.float32]]:
+        """(n, K, s, s) logits of patches of one size, batch by batch."""
+        many = max(1, _BATCH_PIXELS["cpu"] // patches[0].side ** 2)
+        for first in range(0, len(patches), many):
+            part = patches[first : first + many]
+            answer = self._predictor.logits(np.stack([p.pixels for p in part]), np.stack([p.valid for p in part]))
+            yield _array(answer)
 
-    def _classes(self, frame: Frame) -> Classes:
-        found: Classes = self._logits([frame])[0].argmax(0)
-        return found
+    def _logits(self, patches: Sequence[Frame]) -> npt.NDArray[np.float32]:
+        return np.concatenate([*self._batched(patches)])
+
+    def _classes(self, patches: Sequence[Frame]) -> list[Classes]:
+        return [classes for answer in self._batched(patches) for classes in answer.argmax(1)]
 
     def _prepare(self, patch: Frame) -> torch.Tensor:
         """(1, C, s, s) normalised, what is invalid 0, as prediction does it."""

@@ -104,7 +104,7 @@ def seam_curve(
     frames: Sequence[Frame],
     wholes: Sequence[Classes],
     *,
-    classes_of: Callable[[Frame], Classes],
+    classes_of: Callable[[Sequence[Frame]], Sequence[Classes]],
     size: int,
     multiple: int,
     most: int = 9,
@@ -114,7 +114,7 @@ def seam_curve(
     Args:
         frames: real content, each at least ``size`` and two rims (:func:`rim_of`) wide.
         wholes: (S, S) classes of each frame from one forward pass.
-        classes_of: (s, s) classes of a patch, from the same network.
+        classes_of: (s, s) classes of each of some patches, from the same network.
         size: side of the patches, pixels.
         multiple: of the network; patches are cut at multiples of it.
         most: patches per frame at most, spread over it.
@@ -124,9 +124,10 @@ def seam_curve(
     count = int(bins.max()) + 1
     pixels, changed = np.zeros(count, np.int64), np.zeros(count, np.int64)
     for frame, whole in zip(frames, wholes, strict=True):
-        for top, left in places(frame.side, size=size, multiple=multiple, most=most):
-            patch = frame.part(top, left, size)
-            other = classes_of(patch) != whole[top : top + size, left : left + size]
+        corners = places(frame.side, size=size, multiple=multiple, most=most)
+        patches = [frame.part(top, left, size) for top, left in corners]
+        for (top, left), patch, classes in zip(corners, patches, classes_of(patches), strict=True):
+            other = classes != whole[top : top + size, left : left + size]
             pixels += np.bincount(bins[patch.valid], minlength=count)
             changed += np.bincount(bins[patch.valid & other], minlength=count)
     seen = pixels > 0  # what holds no data has no class to change

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,8 @@ from scipy import ndimage
 import geoseg
 from geoseg.geometry.windows import Window
 from geoseg.models.bundle import open_bundle
-from geoseg.models.probing.run import Place, probe_bundle
 from geoseg.models.probing.seams import STEP, Frame, SeamCurve, places, seam_curve
+from geoseg.models.runtime import make_predictor
 from geoseg.synthesis.world import render
 
 REACH = 11
@@ -26,6 +27,10 @@ def blurred(frame: Frame) -> np.ndarray:
     return (mean > 49.5007).astype(np.intp)
 
 
+def all_blurred(frames: Sequence[Frame]) -> list[np.ndarray]:
+    return [blurred(frame) for frame in frames]
+
+
 def noise(side: int, *, seed: int = 0) -> Frame:
     pixels = np.random.default_rng(seed).integers(0, 100, (1, side, side)).astype(np.uint8)
     return Frame(pixels=pixels, valid=np.ones((side, side), bool))
@@ -33,7 +38,7 @@ def noise(side: int, *, seed: int = 0) -> Frame:
 
 def test_a_finite_receptive_field_ends_the_curve() -> None:
     frame = noise(256)
-    curve = seam_curve([frame], [blurred(frame)], classes_of=blurred, size=96, multiple=4)
+    curve = seam_curve([frame], [blurred(frame)], classes_of=all_blurred, size=96, multiple=4)
     beyond = -(-REACH // STEP)
     assert all(n > 0 for n in curve.changed[:beyond])
     assert not any(curve.changed[beyond:])
@@ -63,7 +68,7 @@ def test_what_holds_no_data_does_not_count() -> None:
     half = Frame(pixels=frame.pixels, valid=valid)
     whole = blurred(frame)
     whole[:, 128:] = 7  # would differ everywhere
-    curve = seam_curve([half], [whole], classes_of=blurred, size=96, multiple=4)
+    curve = seam_curve([half], [whole], classes_of=all_blurred, size=96, multiple=4)
     assert not any(curve.changed[-(-REACH // STEP) :])
 
 
@@ -80,15 +85,21 @@ def test_patches_lie_at_multiples_clear_of_the_rim(side: int, size: int, multipl
 def test_the_curve_foretells_tiled_prediction(tiny_bundle: Path) -> None:
     """What a probe of one place says of a halo is what tiled prediction of another place has."""
     bundle = open_bundle(tiny_bundle)
-    pixels, _ = render(Window(row_off=0, col_off=0, height=1024, width=768), seed=3)
-    frame = Frame(pixels=pixels[:, :512, :512], valid=np.ones((512, 512), bool))
-    result = probe_bundle(bundle, [frame], sizes=[128], place=Place())
-    other = pixels[:, 512:, :512]
-    whole = geoseg.predict_array(other, bundle, patch_size=512, exact=True, overlap=0)
+    predictor = make_predictor(bundle)
+    pixels, _ = render(Window(row_off=0, col_off=0, height=768, width=384), seed=3)
+    frame, other = Frame(pixels=pixels[:, :384], valid=np.ones((384, 384), bool)), pixels[:, 384:]
+
+    def classes_of(frames: Sequence[Frame]) -> list[np.ndarray]:
+        answer = predictor.logits(np.stack([f.pixels for f in frames]), np.stack([f.valid for f in frames]))
+        return [*answer.argmax(1).numpy()]
+
+    curve = seam_curve([frame], classes_of([frame]), classes_of=classes_of, size=128, multiple=8)
+    whole = geoseg.predict_array(other, bundle, patch_size=384, exact=True, overlap=0)
     foretold, found = [], []
-    for halo in (0, 8, 16, 24):
-        tiled = geoseg.predict_array(other, bundle, patch_size=128, exact=True, overlap=2 * halo)
-        foretold.append(result.disagreement((128, 128), halo))
+    for halo in (0, 8, 16):
+        tiled = geoseg.predict_array(other, bundle, patch_size=128, exact=True, overlap=2 * halo, batch_size=8)
+        foretold.append(curve.disagreement((128, 128), halo))
         found.append(float((tiled != whole).mean()))
     assert found[0] > 0.01, "a test of a network without seams shows nothing"
-    assert foretold == pytest.approx(found, rel=0.5, abs=0.002)
+    for said, true in zip(foretold, found, strict=True):
+        assert 0.5 * said < true < 1.1 * said, "a third of these patches' edges are the scene's own, which are no seams"
