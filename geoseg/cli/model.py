@@ -129,16 +129,15 @@ def probe(
     """
     from geoseg.verbs import model_probe as verb
 
-    limit = {} if tolerance is None else {"tolerance": tolerance}
     found = verb.model_probe(
         bundle,
         scenes=scenes,
         sizes=sizes,
         runtime=runtime,
         device=device,
+        tolerance=tolerance,
         force=force,
         progress=lambda text: say(text, quiet=quiet),
-        **limit,
     )
     if as_json:
         print_json(found.to_json())

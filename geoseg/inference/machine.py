@@ -99,8 +99,8 @@ def free_share(seconds: float = 0.12) -> float:
     return float(min(1.0, max(0.01, spent / (cores * (time.perf_counter() - started)))))
 
 
-def describe_machine() -> str:
-    """One line for tables of timings: processor and cores."""
+def describe_machine(device: str = "cpu") -> str:
+    """One line for tables of timings: processor and cores, and the GPU where ``device`` is one."""
     name = ""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -109,4 +109,9 @@ def describe_machine() -> str:
                 break
     except OSError:
         pass
-    return f"{name or platform.machine()}, {core_count()} cores"
+    text = f"{name or platform.machine()}, {core_count()} cores"
+    if device == "cpu":
+        return text
+    import torch
+
+    return f"{text}, {torch.cuda.get_device_name(device) if torch.cuda.is_available() else device}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,6 @@ class Probed:
     """A result, and where it is kept."""
 
     result: ProbeResult
-    tolerance: float
     contexts: tuple[int, ...]
     """Patch sizes that halos are told for, pixels."""
     path: Path | None
@@ -51,13 +50,12 @@ class Probed:
 
     def halos(self) -> dict[int, int | None]:
         """The smallest halo within the tolerance, by patch size; None: none that is worth its cost."""
-        return {size: self.result.halo((size, size), tolerance=self.tolerance) for size in self.contexts}
+        return {size: self.result.halo((size, size)) for size in self.contexts}
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return {
             **self.result.to_json(),
-            "tolerance": self.tolerance,
             "halos": {str(size): halo for size, halo in self.halos().items()},
             "path": None if self.path is None else str(self.path),
             "measured": self.measured,
@@ -69,7 +67,7 @@ def model_probe(
     *,
     scenes: Sequence[SceneLike] = (),
     sizes: Sequence[int] | None = None,
-    tolerance: float = TOLERANCE,
+    tolerance: float | None = None,
     device: str = "auto",
     runtime: str = "eager",
     force: bool = False,
@@ -81,7 +79,8 @@ def model_probe(
         model: a bundle or its path; None: the one that ships with geoseg.
         scenes: scenes to cut patches from; none: two places of geoseg's synthetic world at the model's GSD.
         sizes: sides of patches, pixels; None: ``SIZES``, as far as the model takes them.
-        tolerance: share of pixels whose class may differ from full-frame inference's, for the halos that are told.
+        tolerance: share of pixels whose class may differ from full-frame inference's, for halos here and
+            in plans; None: what is kept, else ``TOLERANCE``. It can be changed without measuring again.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         runtime: what runs the network.
         force: measure although a result is kept. Scenes or sizes are measured anew as well.
@@ -93,14 +92,17 @@ def model_probe(
         SceneError, SceneReadError: if a scene cannot be read.
     """
     bundle = model if isinstance(model, Bundle) else open_bundle(model)
-    if not 0 <= tolerance < 1:
+    if tolerance is not None and not 0 <= tolerance < 1:
         raise PlanError(f"a tolerance of {tolerance:g}: give a share of pixels from 0 to below 1")
     has = capacity_here(device)
-    named = machine.describe_machine() if has.device == "cpu" else f"{machine.describe_machine()}, {_gpu(has.device)}"
+    named = machine.describe_machine(has.device)
     contexts = _contexts(bundle.card)
     kept = kept_probe(bundle.digest, device=has.device, runtime=runtime, machine=named)
+    if kept is not None and tolerance not in (None, kept.tolerance):
+        kept = replace(kept, tolerance=tolerance)
+        keep_probe(kept)
     if kept is not None and not (force or scenes or sizes):
-        return Probed(result=kept, tolerance=tolerance, contexts=contexts, path=place_of(kept), measured=False)
+        return Probed(result=kept, contexts=contexts, path=place_of(kept), measured=False)
     from geoseg.models.probing.run import Place, probe_bundle
 
     wanted = _sizes(bundle.card, sizes)
@@ -126,16 +128,11 @@ def model_probe(
         [frame for _, frame in found],
         sizes=wanted,
         place=place,
+        tolerance=TOLERANCE if tolerance is None else tolerance,
         scenes=tuple(dict.fromkeys(name for name, _ in found)),
         progress=progress,
     )
-    return Probed(result=result, tolerance=tolerance, contexts=contexts, path=keep_probe(result), measured=True)
-
-
-def _gpu(device: str) -> str:
-    import torch
-
-    return str(torch.cuda.get_device_name(device))
+    return Probed(result=result, contexts=contexts, path=keep_probe(result), measured=True)
 
 
 def _contexts(card: Card) -> tuple[int, ...]:
@@ -255,7 +252,7 @@ def seam_rows(probed: Probed) -> list[tuple[str, ...]]:
         return []
     step = -(-32 // result.multiple) * result.multiple
     halos = [n * step for n in (0, 1, 2, 3, 4, 6)]
-    header = ("patch px", *(f"halo {h}" for h in halos), f"halo for {probed.tolerance:.2%}")
+    header = ("patch px", *(f"halo {h}" for h in halos), f"halo for {result.tolerance:.2%}")
     table: list[tuple[str, ...]] = [header]
     for size, chosen in probed.halos().items():
         figures = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,10 +48,12 @@ def test_what_was_measured_is_kept(scene: Path, tiny_bundle: Path, cache: Path) 
     second = model_probe(tiny_bundle, device="cpu")
     assert second.measured is False
     assert second.result == result
+    assert result.tolerance == 0.01
     table = CliRunner().invoke(cli, ["model", "probe", str(tiny_bundle), "--device", "cpu", "--tolerance", "0.2"])
     assert table.stderr == ""
     for words in ("theoretical reach", "of gradient", "halo for 20.00%", "bytes / px", "measured earlier"):
         assert words in table.stdout
+    assert model_probe(tiny_bundle, device="cpu").result == replace(result, tolerance=0.2), "plans go by it from now on"
 
 
 def test_the_default_scene_is_synthetic(tiny_bundle: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

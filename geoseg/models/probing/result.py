@@ -47,9 +47,11 @@ class ProbedSpeed:
     batch: int
     """Patches per forward pass."""
     seconds: float
-    """Of the quickest of some forward passes: from stored pixels to logits."""
+    """Median of some forward passes: from stored pixels to logits."""
     bytes: int | None
     """Memory that it took beyond what the process held; None where it cannot be told."""
+    share: float = 1.0
+    """Of the machine's speed that other work left meanwhile."""
 
     @property
     def pixels(self) -> int:
@@ -58,8 +60,8 @@ class ProbedSpeed:
 
     @property
     def seconds_per_pixel(self) -> float:
-        """Per input pixel."""
-        return self.seconds / self.pixels
+        """Per input pixel, had the machine been free."""
+        return self.seconds * self.share / self.pixels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +90,8 @@ class ProbeResult:
     seams: tuple[SeamCurve, ...]
     """By rising patch size."""
     speeds: tuple[ProbedSpeed, ...]
-    share: float = 1.0
-    """Of the machine's speed that other work left while speeds were measured."""
+    tolerance: float = TOLERANCE
+    """Share of pixels whose class may differ from full-frame inference's: what plans go by."""
 
     def disagreement(self, patch: tuple[int, int], halo: int) -> float | None:
         """Share of pixels whose class differs from full-frame inference's; None if no patch could be measured.
@@ -103,12 +105,13 @@ class ProbeResult:
         curve = self._curve(min(patch))
         return None if curve is None else curve.disagreement(patch, halo)
 
-    def halo(self, patch: tuple[int, int], *, tolerance: float = TOLERANCE) -> int | None:
-        """The smallest multiple of the network's that keeps to a tolerance; None if none up to ``WIDEST`` does.
+    def halo(self, patch: tuple[int, int]) -> int | None:
+        """The smallest multiple of the network's that keeps to the tolerance; None if none up to ``WIDEST`` does.
+
+        Right beside a seam ``AT_SEAM`` times as many pixels may differ.
 
         Args:
             patch: (height, width), pixels.
-            tolerance: share of pixels whose class may differ; right beside a seam ``AT_SEAM`` times as many.
         """
         curve = self._curve(min(patch))
         for halo in range(0, int(min(patch) * WIDEST) + 1, self.multiple):
@@ -116,8 +119,8 @@ class ProbeResult:
                 return halo
             if (
                 curve is not None
-                and curve.disagreement(patch, halo) <= tolerance
-                and curve.at_seam(halo) <= AT_SEAM * tolerance
+                and curve.disagreement(patch, halo) <= self.tolerance
+                and curve.at_seam(halo) <= AT_SEAM * self.tolerance
             ):
                 return halo
         return None
@@ -127,8 +130,13 @@ class ProbeResult:
         """The halo that makes tiled prediction exact; None if the receptive field is too wide for one."""
         return None if self.reach is None else round_up(self.reach, self.multiple)
 
+    @property
+    def share(self) -> float:
+        """Mean of the machine's speed that other work left while speeds were measured."""
+        return sum(speed.share for speed in self.speeds) / max(1, len(self.speeds))
+
     def seconds_per_pixel(self, patch: tuple[int, int], batch: int) -> float | None:
-        """Of input, at the machine's whole speed; between measured sizes in proportion. None if nothing was measured.
+        """Of input, on a free machine; between measured sizes in proportion. None if nothing was measured.
 
         Args:
             patch: (height, width), pixels.
@@ -142,7 +150,7 @@ class ProbeResult:
         above = min((s for s in sizes if s >= side), default=sizes[-1])
         low, high = (self._seconds_per_pixel(size, batch) for size in (below, above))
         part = 0.0 if below == above else (side - below) / (above - below)
-        return (low + part * (high - low)) * self.share
+        return low + part * (high - low)
 
     def _seconds_per_pixel(self, size: int, batch: int) -> float:
         """Of the measured size, with the measured batch that is nearest."""
@@ -195,5 +203,5 @@ class ProbeResult:
 
 
 _PLAIN = (
-    "model", "model_digest", "multiple", "device", "runtime", "machine", "version", "reach", "reach_tried", "share",
+    "model", "model_digest", "multiple", "device", "runtime", "machine", "version", "reach", "reach_tried", "tolerance",
 )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ import numpy.typing as npt
 
 from geoseg.errors import PlanError
 from geoseg.models.bundle import Bundle
-from geoseg.models.probing.result import ProbedField, ProbedSpeed, ProbeResult
+from geoseg.models.probing.result import TOLERANCE, ProbedField, ProbedSpeed, ProbeResult
 from geoseg.models.probing.seams import FITS, Classes, Frame, SeamCurve, places, seam_curve
 from geoseg.version import __version__
 
@@ -51,6 +50,7 @@ def probe_bundle(
     *,
     sizes: Sequence[int],
     place: Place,
+    tolerance: float = TOLERANCE,
     scenes: Sequence[str] = (),
     progress: Callable[[str], None] = lambda _: None,
 ) -> ProbeResult:
@@ -61,6 +61,7 @@ def probe_bundle(
         frames: pieces of scenes, of sides that the network takes.
         sizes: sides of patches, pixels, that the network takes, rising.
         place: where and how.
+        tolerance: for the result.
         scenes: names of what the frames were cut from.
         progress: told what is being done.
 
@@ -73,7 +74,6 @@ def probe_bundle(
     reach = work.reach(progress)
     seams = tuple(work.seams(sizes, progress))
     fields = tuple(work.fields(sizes, progress))
-    speeds, share = work.speeds(sizes, progress)
     return ProbeResult(
         model=bundle.card.name,
         model_digest=bundle.digest,
@@ -87,8 +87,8 @@ def probe_bundle(
         reach_tried=max(0, _STRIP // 2 - 2 * bundle.card.multiple),
         fields=fields,
         seams=seams,
-        speeds=speeds,
-        share=share,
+        speeds=work.speeds(sizes, progress),
+        tolerance=tolerance,
     )
 
 
@@ -142,8 +142,8 @@ class _Work:
             network = self._network.to(self._place.device)
             yield field_of(size, patches, network=network, prepare=self._prepare, logits_of=self._logits, step=step)
 
-    def speeds(self, sizes: Sequence[int], progress: Callable[[str], None]) -> tuple[tuple[ProbedSpeed, ...], float]:
-        """Seconds and memory by size and batch, as far as memory goes; and the share that other work left.
+    def speeds(self, sizes: Sequence[int], progress: Callable[[str], None]) -> tuple[ProbedSpeed, ...]:
+        """Seconds and memory by size and batch, as far as memory goes.
 
         Raises:
             PlanError: if nothing could be run.
@@ -151,23 +151,28 @@ class _Work:
         from geoseg.models.probing.speed import probe_speed
 
         found: list[ProbedSpeed] = []
-        shares = [self._place.share()]
         refused: PlanError | None = None
         for size, batch in self._batches(sizes):
             progress(f"speed, {batch} x {size} px")
             try:
                 found.append(
-                    probe_speed(self._run, self._filling(size), size=size, batch=batch, device=self._place.device)
+                    probe_speed(
+                        self._run,
+                        self._filling(size),
+                        size=size,
+                        batch=batch,
+                        device=self._place.device,
+                        share=self._place.share,
+                    )
                 )
             except PlanError as error:
                 refused = error
                 progress(f"left out: {error}")
-            shares.append(self._place.share())
         if not found:
             raise refused or PlanError(
                 f"no patch of {', '.join(str(s) for s in sizes)} px fits into memory: name smaller --sizes"
             )
-        return tuple(found), round(statistics.median(shares), 4)
+        return tuple(found)
 
     def _batches(self, sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
         """(size, batch): one patch, and as many as the planner would take."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 import sys
 import threading
 import time
@@ -26,8 +27,9 @@ def probe_speed(
     size: int,
     batch: int,
     device: str,
+    share: Callable[[], float] = lambda: 1.0,
 ) -> ProbedSpeed:
-    """The quickest of up to three passes after one that warms up and whose memory is watched.
+    """The median of up to three passes after one that warms up and whose memory is watched.
 
     Args:
         run: a forward pass of (N, C, s, s) stored pixels and (N, s, s) validity; returns when it is done.
@@ -35,23 +37,29 @@ def probe_speed(
         size: s.
         batch: N.
         device: ``cpu`` or a CUDA device.
+        share: tells which share of the machine other work leaves at the moment.
     """
     stacked = np.repeat(pixels[None], batch, axis=0)
     valid = np.ones((batch, size, size), np.bool_)
     with peak_memory(device) as peak:
         run(stacked, valid)
-    best, spent = float("inf"), 0.0
-    for _ in range(_REPEATS):
+    shares: list[float] = [share()]
+    passes: list[float] = []
+    while len(passes) < _REPEATS and sum(passes) < _ENOUGH_SECONDS:
         started = time.perf_counter()
         run(stacked, valid)
-        passed = time.perf_counter() - started
-        best, spent = min(best, passed), spent + passed
-        if spent > _ENOUGH_SECONDS:
-            break
+        passes.append(time.perf_counter() - started)
+        shares.append(share())
     took = peak()
     if took is not None and took < stacked.nbytes:
         took = None  # it fitted into what the process held from before
-    return ProbedSpeed(size=size, batch=batch, seconds=round(best, 6), bytes=took)
+    return ProbedSpeed(
+        size=size,
+        batch=batch,
+        seconds=round(statistics.median(passes), 6),
+        bytes=took,
+        share=round(statistics.mean(shares), 4),
+    )
 
 
 @contextmanager

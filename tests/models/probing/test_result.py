@@ -32,11 +32,11 @@ RESULT = ProbeResult(
     fields=(ProbedField(size=256, gradient={"0.5": 20.0, "0.99": 80.0}, replaced=((32, 0.1, 0.5), (64, 0.0, 0.1))),),
     seams=(CURVE,),
     speeds=(
-        ProbedSpeed(size=256, batch=1, seconds=0.065536 * 2, bytes=None),
-        ProbedSpeed(size=256, batch=16, seconds=1.048576, bytes=300 * 1048576),
-        ProbedSpeed(size=1024, batch=1, seconds=1.048576 / 2, bytes=400 * 1048576),
+        ProbedSpeed(size=256, batch=1, seconds=0.065536 * 2, bytes=None, share=0.5),
+        ProbedSpeed(size=256, batch=16, seconds=1.048576, bytes=300 * 1048576, share=0.5),
+        ProbedSpeed(size=1024, batch=1, seconds=1.048576 / 2, bytes=400 * 1048576, share=0.5),
     ),
-    share=0.5,
+    tolerance=0.02,
 )
 
 
@@ -52,20 +52,22 @@ def test_a_result_needs_no_torch() -> None:
 
 def test_the_halo_is_the_smallest_within_the_tolerance() -> None:
     for tolerance in (0.005, 0.01, 0.02, 0.05):
-        halo = RESULT.halo((512, 512), tolerance=tolerance)
+        halo = replace(RESULT, tolerance=tolerance).halo((512, 512))
         assert halo is not None
         assert halo % 8 == 0
         assert RESULT.disagreement((512, 512), halo) <= tolerance
         before = RESULT.disagreement((512, 512), halo - 8)
         assert halo == 0 or before > tolerance or CURVE.at_seam(halo - 8) > 6 * tolerance
-    assert RESULT.halo((512, 512), tolerance=0) is None
-    assert RESULT.halo((64, 64), tolerance=0.005) is None, "wider than an eighth of the patch is nobody's default"
+    assert replace(RESULT, tolerance=0.0).halo((512, 512)) is None
+    assert replace(RESULT, tolerance=0.005).halo((64, 64)) is None, (
+        "wider than an eighth of the patch is nobody's default"
+    )
 
 
 def test_a_large_patch_still_has_a_halo() -> None:
     """On average a patch of 8192 px needs none; the line along its edge would show."""
     assert RESULT.disagreement((8192, 8192), 0) < 0.01
-    assert RESULT.halo((8192, 8192), tolerance=0.01) == 16
+    assert replace(RESULT, tolerance=0.01).halo((8192, 8192)) == 16
     assert CURVE.at_seam(16) <= 0.06 < CURVE.at_seam(8)
 
 
@@ -73,7 +75,7 @@ def test_a_finite_reach_is_the_exact_halo() -> None:
     finite = replace(RESULT, reach=13)
     assert finite.exact_halo == 16
     assert finite.disagreement((512, 512), 16) == 0
-    assert finite.halo((512, 512), tolerance=0) == 16
+    assert replace(finite, tolerance=0.0).halo((512, 512)) == 16
     assert replace(RESULT, reach=0, seams=()).halo((512, 512)) == 0
     assert replace(RESULT, seams=()).halo((512, 512)) is None
 
