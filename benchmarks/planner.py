@@ -2,7 +2,7 @@
 
     python benchmarks/planner.py [--sides 2048 4096] [--scene REAL.tif ...] [--rounds 1] [--probe]
 
-Whole processes of `geoseg predict`, start-up, reading and the GeoTIFF included; the prediction is that of the plan which
+Whole processes of `geoseg predict`, start-up, reading and the GeoTIFF included; the prediction is that of the plan that
 the run itself made. `free` is the share of the machine that other work left before and after: predictions count what
 there was before. With --probe the default model is probed first (some minutes on a busy machine).
 """

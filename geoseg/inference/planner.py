@@ -42,7 +42,8 @@ def make_plan(info: SceneInfo, model: ModelSource, options: PlanOptions, *, capa
     notes = [*info.notes, *_dtype_notes(info, model)]
     runtime = "eager"
     known = known_of(model, capacity=has, runtime=runtime)
-    share = machine.free_share() if has.local else 1.0
+    timed = has.local and (known.speeds is not None or model.macs_per_pixel is not None)
+    share = machine.free_share() if timed else 1.0
     halo = _halo(model, options, known, notes)
     planner = PassPlanner(info, model, options, capacity=has, halo=halo, known=known, share=share)
     choice = planner.choose()
@@ -88,7 +89,7 @@ def make_plan(info: SceneInfo, model: ModelSource, options: PlanOptions, *, capa
             capacity=has,
             seconds=planner.seconds(passes, grid),
         ),
-        timing=_timing(known, share),
+        timing=_timing(known, share) if timed else "",
         alternatives=alternatives_of(choice, planner, known),
         notes=tuple(notes),
     )
