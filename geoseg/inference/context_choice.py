@@ -44,6 +44,8 @@ class Choice:
     """Why these, for the plan."""
     scored: bool = True
     """False if there were no scores to choose by."""
+    ranking: tuple[tuple[int, str], ...] = ()
+    """All contexts that could be used, pixels, from best to worst, each with its score in words."""
     notes: tuple[str, ...] = ()
 
 
@@ -68,6 +70,7 @@ def choose_contexts(
     fuse: Fuse,
     lattice_of: Callable[[int], Lattice],
     fits: Callable[[Lattice], bool],
+    seconds: Callable[[Lattice], float | None] = lambda _: None,
 ) -> Choice:
     """The best context of the model's card, the best few, or those of an adaptive run.
 
@@ -77,6 +80,7 @@ def choose_contexts(
         fuse: weights of the fusion.
         lattice_of: the lattice of a context on the scene; raises PlanError where there is none.
         fits: True if memory takes a lattice.
+        seconds: what computing a lattice takes, measured on this machine; None where that is not known.
 
     Raises:
         PlanError: if the card has no scores and more than one context is wanted, or none of its contexts can be used.
@@ -92,7 +96,7 @@ def choose_contexts(
         said = () if model.path is None else (why,)  # a module has no card that could have some
         return Choice(sizes=(model.context,), weights=(1.0,), reason="the model's own", scored=False, notes=said)
     usable, notes = _usable(table, lattice_of, fits)
-    cost = _cost(table, usable)
+    cost = _measured(usable, seconds) or _cost(table, usable)
     entries = [e for e in table.entries if e.size in usable]
     order = ranked(entries, cost=cost, tolerance=table.tie, slack=ALIKE)
     best = order[0]
@@ -112,6 +116,7 @@ def choose_contexts(
         weights=fusion_weights(kept, equal=fuse == "equal"),
         reason=reason,
         notes=tuple(notes),
+        ranking=tuple((e.size, table.describe(e)) for e in order),
     )
 
 
@@ -193,6 +198,12 @@ def _that_fits(size: int, lattice_of: Callable[[int], Lattice], fits: Callable[[
         if fits(lattice):
             return lattice.patch[0]
     return None
+
+
+def _measured(usable: dict[int, Lattice], seconds: Callable[[Lattice], float | None]) -> Callable[[int], float] | None:
+    """Measured seconds by context; None unless all are known."""
+    found = {size: took for size, lattice in usable.items() if (took := seconds(lattice)) is not None}
+    return found.__getitem__ if len(found) == len(usable) else None
 
 
 def _cost(table: _Table, usable: dict[int, Lattice]) -> Callable[[int], float]:

@@ -15,6 +15,7 @@ from geoseg.choices import Stitch
 from geoseg.geometry.geobox import GeoBox
 from geoseg.geometry.lattice import Axis, Lattice
 from geoseg.geometry.tiles import Tile, TileGrid
+from geoseg.inference.foretold import Alternative
 from geoseg.inference.layers import Layers
 from geoseg.inference.passes import Adaptive, ContextPass, Passes
 from geoseg.inference.tile_mask import TileMask, tiles_touched
@@ -97,6 +98,10 @@ class Plan:
     chunk: tuple[int, int]
     """Inner chunk of the store."""
     cost: Cost
+    timing: str = ""
+    """What the predicted seconds rest on; no part of the digest."""
+    alternatives: tuple[Alternative, ...] = ()
+    """The best ways, the chosen one first; no part of the digest. Empty where there was nothing to choose from."""
     notes: tuple[str, ...] = ()
     """Choices a user should know of."""
 
@@ -214,6 +219,8 @@ class Plan:
                 "disk_bytes": self.cost.disk_bytes,
                 "seconds": self.cost.seconds,
             },
+            "timing": self.timing,
+            "alternatives": [alternative.to_json() for alternative in self.alternatives],
             "notes": list(self.notes),
             "digest": self.digest,
         }
@@ -246,6 +253,8 @@ class Plan:
             zarr_format=data["zarr_format"],
             chunk=_pair(data["chunk"]),
             cost=Cost(**data["cost"]),
+            timing=data.get("timing", ""),
+            alternatives=tuple(Alternative.from_json(a) for a in data.get("alternatives", ())),
             notes=tuple(data["notes"]),
         )
 

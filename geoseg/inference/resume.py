@@ -207,6 +207,8 @@ def _decided_elsewhere(fresh: Plan, stored: Plan) -> str:
         found.append(f"context {', '.join(str(c.size) for c in stored.contexts)} px")
     if [c.batch_size for c in fresh.contexts] != [c.batch_size for c in stored.contexts]:
         found.append(f"batches of {', '.join(str(c.batch_size) for c in stored.contexts)}")
+    if fresh.halo != stored.halo:
+        found.append(f"overlap {2 * stored.halo} px")
     most, here = stored.cost.memory_bytes / 1e9, machine.memory_bytes() / 1e9
     if most > here:
         found.append(f"about {most:.1f} GB of memory, of which this machine has {here:.1f}")
