@@ -7,13 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from geoseg.geometry.tiles import TileGrid
-from geoseg.inference import machine
 from geoseg.inference.capacity import Capacity
 from geoseg.inference.layers import Layers
 from geoseg.inference.passes import Passes
 from geoseg.inference.plan import Cost
 from geoseg.inference.tasks import SLOTS
-from geoseg.inference.tile_mask import tiles_touched
 from geoseg.models.source import ModelSource
 from geoseg.raster.datasets import DEFAULT_CACHE_MB
 from geoseg.raster.remote import FETCHING_BYTES, REMOTE_CACHE_MB
@@ -24,8 +22,7 @@ ACTIVATION_BYTES_PER_PIXEL = 1000.0
 """A guess for networks without a card."""
 
 _LIBRARIES_BYTES = 1_200_000_000  # torch, smp, GDAL and dask at work, without activations: measured
-_EFFICIENCY = 0.68  # of that rate which the card's networks reach in eager PyTorch, measured
-_START_SECONDS = 4.0
+_READING_SECONDS = 4e-8  # per pixel of the scene: reading, writing, overviews, what does not hide behind arithmetic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,20 +79,24 @@ def _most_read(passes: Passes, grid: TileGrid) -> int:
 
 
 def cost_of(
-    passes: Passes, grid: TileGrid, *, model: ModelSource, info: SceneInfo, layers: Layers, capacity: Capacity
+    passes: Passes,
+    grid: TileGrid,
+    *,
+    model: ModelSource,
+    info: SceneInfo,
+    layers: Layers,
+    device: str,
+    computing: float | None,
 ) -> Cost:
-    """What the run is predicted to take."""
+    """What the run is predicted to take; ``computing`` is what the runtime takes, seconds."""
     pixels = grid.lattice.shape[0] * grid.lattice.shape[1]
     maps = 1 + layers.confidence + layers.contexts + len(model.legend) * layers.probabilities
-    seconds = None
-    if model.macs_per_pixel is not None and capacity.device == "cpu" and capacity.local:
-        rate = machine.macs_per_second() * _EFFICIENCY
-        computing = tiles_touched(grid, info.recipe.aoi).computed_pixels(passes) * model.macs_per_pixel / rate
-        seconds = round(_START_SECONDS + computing + pixels * 4e-8, 1)
+    need = memory_need(passes, grid, model=model, info=info, layers=layers, device=device)
     return Cost(
-        memory_bytes=memory_need(passes, grid, model=model, info=info, layers=layers, device=capacity.device).host,
+        memory_bytes=need.host,
+        device_bytes=need.device,
         disk_bytes=int(pixels * (maps + 2) * 4 / 3),
-        seconds=seconds,
+        seconds=None if computing is None else round(computing + pixels * _READING_SECONDS, 1),
     )
 
 

@@ -11,7 +11,9 @@ from geoseg.inference.costs import cost_of
 from geoseg.inference.options import PlanOptions
 from geoseg.inference.pass_planner import PassPlanner
 from geoseg.inference.plan import Plan, PlannedContext
+from geoseg.inference.runtime_choice import choose_runtime
 from geoseg.inference.tasks import SLOTS
+from geoseg.inference.tile_mask import tiles_touched
 from geoseg.models.source import ModelSource
 from geoseg.raster.scene import SceneInfo
 
@@ -27,6 +29,7 @@ def make_plan(info: SceneInfo, model: ModelSource, options: PlanOptions, *, capa
 
     Raises:
         PlanError: if the options cannot be met together or within the workers' memory.
+        MissingExtraError: if the runtime that was asked for is not installed.
     """
     options.check()
     has = capacity or capacity_here(options.device)
@@ -40,6 +43,13 @@ def make_plan(info: SceneInfo, model: ModelSource, options: PlanOptions, *, capa
         unit = "cells" if passes.adaptive is None else "blocks"
         notes.append(f"tiles of {options.tile} px rounded to whole {unit}: {grid.core[0]} x {grid.core[1]} px")
     stride = grid.lattice.stride
+    running = choose_runtime(
+        model,
+        options,
+        capacity=has,
+        computed_pixels=tiles_touched(grid, info.recipe.aoi).computed_pixels(passes),
+        shapes=len({c.lattice.patch for c in passes.contexts}),
+    )
     return Plan(
         recipe=info.recipe,
         stamp=info.stamp,
@@ -60,13 +70,23 @@ def make_plan(info: SceneInfo, model: ModelSource, options: PlanOptions, *, capa
         cells=grid.cells,
         stitch=options.stitch,
         device=options.device,
-        runtime="eager",
+        runtime=running.runtime,
+        precision=running.precision,
+        runtime_chosen=running.reason,
         threads=options.threads or has.threads,
         slots=SLOTS,
         layers=options.layers,
         zarr_format=options.zarr_format,
         chunk=(chunk_side(stride[0]), chunk_side(stride[1])),
-        cost=cost_of(passes, grid, model=model, info=info, layers=options.layers, capacity=has),
+        cost=cost_of(
+            passes,
+            grid,
+            model=model,
+            info=info,
+            layers=options.layers,
+            device=has.device,
+            computing=running.seconds,
+        ),
         notes=tuple(notes),
     )
 

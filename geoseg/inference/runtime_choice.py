@@ -1,0 +1,145 @@
+"""Chooses what runs the network: what was asked for, or what is predicted to finish first, start-up included.
+
+The figures are seconds and shares that `benchmarks/runtimes.py` measured (2026-11-26, 2 cores of an AMD server
+processor that four people were using; default model). They decide between runtimes; a plan's time is no promise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from geoseg.choices import PLANNED_RUNTIMES, PlannedPrecision, PlannedRuntime
+from geoseg.errors import MissingExtraError, PlanError
+from geoseg.inference import machine
+from geoseg.inference.capacity import Capacity
+from geoseg.inference.options import PlanOptions
+from geoseg.models.runtimes import refuse_precision
+from geoseg.models.runtimes.ir import is_converted
+from geoseg.models.source import ModelSource
+
+CUDA_PRECISION: PlannedPrecision = "fp16"
+"""What ``auto`` is on CUDA: the cheapest that keeps 99.9 % of a real scene's classes (benchmarks/results.md)."""
+
+_WORTH = 0.9
+"""Another runtime than eager must be predicted to take at most this share of eager's time: predictions err."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speed:
+    """What a runtime costs on a CPU."""
+
+    start: float
+    """Seconds from the start of a run to the first patch: imports, the network's weights."""
+    per_shape: float
+    """Seconds until the first patch of a size is through, beyond its arithmetic: what is compiled for it."""
+    efficiency: float
+    """Multiply-adds per second, as a share of ``machine.macs_per_second()``."""
+    libraries_bytes: int
+    """Memory of what it loads, activations apart."""
+
+
+SPEEDS: Mapping[PlannedRuntime, Speed] = {
+    "eager": Speed(start=4.5, per_shape=0.0, efficiency=0.68, libraries_bytes=1_200_000_000),
+    "compile": Speed(start=6.0, per_shape=40.0, efficiency=0.75, libraries_bytes=1_800_000_000),
+    "openvino": Speed(start=0.7, per_shape=0.6, efficiency=1.0, libraries_bytes=700_000_000),
+}
+
+CONVERSION_SECONDS = 15.0
+"""OpenVINO's once per model, where its IR is not in the cache."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeChoice:
+    """What runs the network."""
+
+    runtime: PlannedRuntime
+    precision: PlannedPrecision
+    reason: str
+    """Why, for the plan."""
+    seconds: float | None
+    """Start-up and arithmetic of one worker; None where nothing is known of either."""
+
+
+def choose_runtime(
+    model: ModelSource, options: PlanOptions, *, capacity: Capacity, computed_pixels: int, shapes: int
+) -> RuntimeChoice:
+    """What runs the network on one scene.
+
+    Args:
+        model: the network.
+        options: what was asked for.
+        capacity: of the smallest worker; its device is the one that computes.
+        computed_pixels: of all network inputs.
+        shapes: patch sizes.
+
+    Raises:
+        PlanError: if runtime, model, device and precision do not go together.
+        MissingExtraError: if the runtime that was asked for is not installed on every worker.
+    """
+    precision = options.precision
+    if precision == "auto":
+        precision = "fp32" if capacity.device == "cpu" else CUDA_PRECISION
+    predicted = _predicted(model, capacity, computed_pixels=computed_pixels, shapes=shapes)
+    if options.runtime != "auto":
+        _demand(options.runtime, model, capacity)
+        refuse_precision(options.runtime, precision)
+        runtime, reason = options.runtime, "asked for"
+    elif model.path is None:
+        runtime, reason = "eager", "a module is run as it is"
+    elif capacity.device != "cpu":
+        runtime, reason = "eager", f"on {capacity.device}"
+    elif precision != "fp32":
+        runtime, reason = "eager", f"the one that computes in {precision}"
+    elif predicted is None:
+        runtime, reason = "eager", "nothing is known of the network's arithmetic"
+    else:
+        runtime, reason = _quickest(predicted, model, capacity)
+    seconds = None if predicted is None or not capacity.local else predicted[runtime]
+    return RuntimeChoice(runtime=runtime, precision=precision, reason=reason, seconds=seconds)
+
+
+def _demand(runtime: PlannedRuntime, model: ModelSource, capacity: Capacity) -> None:
+    """Refuses a runtime that cannot be.
+
+    Raises:
+        PlanError, MissingExtraError: as ``choose_runtime``.
+    """
+    if model.path is None and runtime != "eager":
+        raise PlanError(
+            f"a torch.nn.Module is run as it is, not by {runtime}: save it as a bundle"
+            " (geoseg.models.bundle.save_bundle), or leave out --runtime"
+        )
+    reason = dict(capacity.lacks).get(runtime)
+    if reason is not None:
+        raise (MissingExtraError if "not installed" in reason else PlanError)(reason)
+
+
+def _predicted(
+    model: ModelSource, capacity: Capacity, *, computed_pixels: int, shapes: int
+) -> dict[PlannedRuntime, float] | None:
+    """Seconds of each runtime on one of the workers; None if the network's arithmetic or the device is not known.
+
+    Workers elsewhere are taken to be as fast as this machine, and not to have converted the model.
+    """
+    if model.macs_per_pixel is None or capacity.device != "cpu":
+        return None
+    work = computed_pixels * model.macs_per_pixel / capacity.workers / machine.macs_per_second()
+    found = {name: s.start + shapes * s.per_shape + work / s.efficiency for name, s in SPEEDS.items()}
+    if not (capacity.local and is_converted(model.digest)):
+        found["openvino"] += CONVERSION_SECONDS
+    return found
+
+
+def _quickest(
+    predicted: Mapping[PlannedRuntime, float], model: ModelSource, capacity: Capacity
+) -> tuple[PlannedRuntime, str]:
+    """The runtime that is predicted to finish first, of those that every worker has, and why."""
+    lacks = dict(capacity.lacks)
+    have = [name for name in PLANNED_RUNTIMES if name not in lacks]
+    best = min(have, key=lambda name: predicted[name])
+    if predicted[best] > _WORTH * predicted["eager"]:
+        best = "eager"
+    told = ", ".join(f"{name} {predicted[name]:.0f} s" for name in sorted(have, key=lambda name: predicted[name]))
+    state = "" if "openvino" in lacks else ", converted" if is_converted(model.digest) else ", not converted yet"
+    return best, f"predicted: {told}{state if capacity.local else ''}"
