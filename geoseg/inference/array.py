@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from geoseg.choices import Stitch
 from geoseg.contexts.candidates import SizeRule
@@ -14,6 +13,7 @@ from geoseg.errors import PlanError
 from geoseg.geometry.lattice import Lattice
 from geoseg.geometry.tiles import make_tiles, tile_over
 from geoseg.geometry.windows import Window
+from geoseg.inference.arrays import Array, to_host
 from geoseg.inference.passes import ContextPass, Passes, fit_lattice
 from geoseg.inference.segment import Engine, TilePixels, segment_tile
 from geoseg.inference.stitch import Stitcher
@@ -80,10 +80,10 @@ def _logits(
     """Stitched logits (K, H, W) of the whole array, as one tile."""
     found: list[npt.NDArray[np.float32]] = []
 
-    def keep(logits: torch.Tensor, rows: slice, cols: slice) -> None:
+    def keep(logits: Array, rows: slice, cols: slice) -> None:
         if not found:
             found.append(np.empty((logits.shape[0], *lattice.shape), np.float32))
-        found[0][:, rows, cols] = logits.cpu().numpy()
+        found[0][:, rows, cols] = to_host(logits)
 
     tile = tile_over(lattice, Window.whole(lattice.shape), stitch=stitch)
     stitcher = Stitcher(lattice, tile, stitch=stitch, sink=keep)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
+from geoseg.inference.arrays import Array, highest, percent, softmax, winners
 from geoseg.inference.layers import Layers
 from geoseg.legend import IGNORE
 
@@ -40,27 +40,24 @@ class Decider:
     def __init__(self, shape: tuple[int, int], *, layers: Layers, ids: tuple[int, ...] | None = None) -> None:
         self._layers = layers
         contiguous = ids is None or ids == tuple(range(len(ids)))
-        self._ids = None if contiguous or ids is None else torch.tensor(ids, dtype=torch.uint8)
-        self._classes = torch.full(shape, IGNORE, dtype=torch.uint8)
-        self._confidence = torch.full(shape, IGNORE, dtype=torch.uint8) if layers.confidence else None
-        self._probabilities: torch.Tensor | None = None
+        self._ids = None if contiguous or ids is None else np.array(ids, np.uint8)
+        self._classes = np.full(shape, IGNORE, np.uint8)
+        self._confidence = np.full(shape, IGNORE, np.uint8) if layers.confidence else None
+        self._probabilities: npt.NDArray[np.uint8] | None = None
 
-    def __call__(self, logits: torch.Tensor, rows: slice, cols: slice) -> None:
+    def __call__(self, logits: Array, rows: slice, cols: slice) -> None:
         """Decides finished logits (K, h, w) at these rows and columns of the core; ties go to the lower channel."""
-        best, winner = logits.max(dim=0)
-        winner = winner.to(torch.uint8)
-        if self._ids is not None:
-            winner = self._ids.to(winner.device)[winner.long()]
-        self._classes[rows, cols] = winner.cpu()
+        winner = winners(logits)
+        self._classes[rows, cols] = winner if self._ids is None else self._ids[winner]
+        if not (self._layers.confidence or self._layers.probabilities):
+            return
+        shares = softmax(logits)
         if self._confidence is not None:
-            share = torch.exp(logits - best).sum(dim=0).reciprocal_()  # softmax of the winner
-            self._confidence[rows, cols] = (share * 100).round_().to(torch.uint8).cpu()
+            self._confidence[rows, cols] = percent(highest(shares))
         if self._layers.probabilities:
             if self._probabilities is None:
-                shape = (logits.shape[0], *self._classes.shape)
-                self._probabilities = torch.full(shape, IGNORE, dtype=torch.uint8)
-            percent = torch.softmax(logits, dim=0).mul_(100).round_().to(torch.uint8)
-            self._probabilities[:, rows, cols] = percent.cpu()
+                self._probabilities = np.full((logits.shape[0], *self._classes.shape), IGNORE, np.uint8)
+            self._probabilities[:, rows, cols] = percent(shares)
 
     def finish(
         self,
@@ -77,16 +74,13 @@ class Decider:
             computed_pixels: what it took.
         """
         invalid = ~valid
-        classes = self._classes.numpy()
-        confidence = None if self._confidence is None else self._confidence.numpy()
-        probabilities = None if self._probabilities is None else self._probabilities.numpy()
-        for layer in (classes, confidence, probabilities, contexts):
+        for layer in (self._classes, self._confidence, self._probabilities, contexts):
             if layer is not None:
                 layer[..., invalid] = IGNORE
         return TileResult(
-            classes=classes,
-            confidence=confidence,
-            probabilities=probabilities,
+            classes=self._classes,
+            confidence=self._confidence,
+            probabilities=self._probabilities,
             contexts=contexts,
             computed_pixels=computed_pixels,
         )

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
+from geoseg.inference.arrays import Array, highest, log, softmax, to_host, zeros
 from geoseg.inference.decide import Decider
 
 _BAND = 256  # rows that are decided at once, so that no second map of all classes is needed
@@ -24,18 +24,21 @@ class Fusion:
 
     def __init__(self, shape: tuple[int, int]) -> None:
         self._shape = shape
-        self._mean: torch.Tensor | None = None
-        self._weight = torch.zeros(shape)
+        self._mean: Array | None = None
+        self._weight: Array = None
         self._contexts = np.zeros(shape, np.uint8)
 
-    def add(self, k: int, weight: float, logits: torch.Tensor, rows: slice, cols: slice) -> None:
+    def add(self, k: int, weight: float, logits: Array, rows: slice, cols: slice) -> None:
         """Takes the finished logits (K, h, w) of context k at these rows and columns of the block."""
         if self._mean is None:
-            self._mean = logits.new_zeros((logits.shape[0], *self._shape))
-            self._weight = self._weight.to(logits.device)
-        total = self._weight[rows, cols].add_(weight)
-        share = (weight / total).unsqueeze(0)  # 1 for the first context: its probabilities as they are
-        self._mean[:, rows, cols] = torch.lerp(self._mean[:, rows, cols], torch.softmax(logits, dim=0), share)
+            self._mean = zeros((logits.shape[0], *self._shape), like=logits)
+            self._weight = zeros(self._shape, like=logits)
+        self._weight[rows, cols] += weight
+        share = weight / self._weight[rows, cols]  # 1 for the first context: its probabilities as they are
+        step = softmax(logits)
+        step -= self._mean[:, rows, cols]
+        step *= share
+        self._mean[:, rows, cols] += step
         self._contexts[rows, cols] |= np.uint8(1 << k)
 
     @property
@@ -47,7 +50,7 @@ class Fusion:
         """Probability of the winning class, (h, w); 0 where no context had a say."""
         if self._mean is None:
             return np.zeros(self._shape, np.float32)
-        return np.asarray(self._mean.amax(dim=0).cpu().numpy())
+        return to_host(highest(self._mean))
 
     def decide(self, decider: Decider, rows: slice, cols: slice) -> None:
         """Hands the fused probabilities to a decider, as logits whose softmax they are.
@@ -61,4 +64,4 @@ class Fusion:
             return
         for top in range(0, self._shape[0], _BAND):
             stop = min(top + _BAND, self._shape[0])
-            decider(torch.log(self._mean[:, top:stop]), slice(rows.start + top, rows.start + stop), cols)
+            decider(log(self._mean[:, top:stop]), slice(rows.start + top, rows.start + stop), cols)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
-
 from geoseg.choices import Stitch
 from geoseg.errors import PlanError
 from geoseg.geometry.lattice import Lattice
 from geoseg.geometry.tiles import Tile
 from geoseg.geometry.windows import Window
+from geoseg.inference.arrays import Array, beside, duplicate, zeros
 from geoseg.legend import IGNORE
 
-Sink = Callable[[torch.Tensor, slice, slice], None]
+Sink = Callable[[Array, slice, slice], None]
 """Takes finished logits (K, h, w) and the rows and columns of the core where they lie."""
 
 
@@ -32,7 +31,7 @@ class Stitcher:
 
     def __init__(self, lattice: Lattice, tile: Tile, *, stitch: Stitch, sink: Sink) -> None:
         self._lattice, self._tile, self._stitch, self._sink = lattice, tile, stitch, sink
-        self._sum: torch.Tensor | None = None
+        self._sum: Array | None = None
         self._first = 0  # row of the core that the sum's first row is
 
     def part(self, i: int, j: int) -> Window:
@@ -40,7 +39,7 @@ class Stitcher:
         (top, bottom), (left, right) = self._spans(i, j)
         return Window.from_stops(row_off=top, col_off=left, row_stop=bottom, col_stop=right).intersect(self._tile.core)
 
-    def add(self, i: int, j: int, logits: torch.Tensor) -> None:
+    def add(self, i: int, j: int, logits: Array) -> None:
         """Takes the logits (K, p, p) of patch (i, j).
 
         Raises:
@@ -57,10 +56,11 @@ class Stitcher:
             return
         if self._sum is None:
             height, width = self._tile.core.shape
-            self._sum = logits.new_zeros((logits.shape[0], min(height, self._lattice.rows.side), width))
+            shape = (logits.shape[0], min(height, self._lattice.rows.side), width)
+            self._sum = zeros(shape, like=logits)
         self._advance(rows.start)
-        weights = self._weights(i, j, part).to(logits.device)
-        self._sum[:, rows.start - self._first : rows.stop - self._first, cols].add_(inner * weights)
+        weights = self._weights(i, j, part, like=logits)
+        self._sum[:, rows.start - self._first : rows.stop - self._first, cols] += inner * weights
 
     def finish(self) -> None:
         """Hands on what is left, after the last patch."""
@@ -81,16 +81,16 @@ class Stitcher:
         count = min(ready, held)
         self._sink(self._sum[:, :count], slice(self._first, self._first + count), slice(0, self._sum.shape[2]))
         if count < held:
-            self._sum[:, : held - count] = self._sum[:, count:].clone()
-        self._sum[:, held - count :] = 0
+            self._sum[:, : held - count] = duplicate(self._sum[:, count:])  # it overlaps where it goes
+        self._sum[:, held - count :] = 0.0
         self._first = first
 
-    def _weights(self, i: int, j: int, part: Window) -> torch.Tensor:
-        """The two-dimensional weights of patch (i, j) at ``part``."""
+    def _weights(self, i: int, j: int, part: Window, *, like: Array) -> Array:
+        """The two-dimensional weights of patch (i, j) at ``part``, where ``like`` is."""
         (top, _), (left, _) = self._spans(i, j)
-        down = torch.from_numpy(self._lattice.rows.weights(i, self._stitch)[part.row_off - top :][: part.height])
-        across = torch.from_numpy(self._lattice.cols.weights(j, self._stitch)[part.col_off - left :][: part.width])
-        return down[:, None] * across[None, :]
+        down = self._lattice.rows.weights(i, self._stitch)[part.row_off - top :][: part.height]
+        across = self._lattice.cols.weights(j, self._stitch)[part.col_off - left :][: part.width]
+        return beside(down[:, None] * across[None, :], like)
 
     def _spans(self, i: int, j: int) -> tuple[tuple[int, int], tuple[int, int]]:
         return self._lattice.rows.span(i, self._stitch), self._lattice.cols.span(j, self._stitch)

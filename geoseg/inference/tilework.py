@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, lru_cache, partial
+from functools import cache, lru_cache
 
 from geoseg.errors import OutOfMemoryError, PlanError
 from geoseg.geometry.tiles import Tile
@@ -119,7 +119,7 @@ def segment(
             raise OutOfMemoryError(f"{error} ({_memory_told(plan)})") from error
         return result, TileTimes(read=read, compute=time.perf_counter() - begun, notes=predictor.notes)
 
-    return _device_thread(plan.device, plan.threads, torch=plan.runtime != "openvino").submit(compute).result()
+    return _device_thread(plan.device, plan.runtime, plan.threads).submit(compute).result()
 
 
 def _memory_told(plan: Plan) -> str:
@@ -180,25 +180,19 @@ def _slots(count: int) -> threading.BoundedSemaphore:
 
 
 @cache
-def _device_thread(device: str, threads: int, *, torch: bool) -> ThreadPoolExecutor:
-    """The one thread that computes on a device: it is the device's lock, and keeps one set of OpenMP threads.
-
-    Args:
-        device: whose.
-        threads: of PyTorch's arithmetic.
-        torch: False where the runtime is not PyTorch, which is then not imported.
-    """
-    return ThreadPoolExecutor(
-        max_workers=1,
-        thread_name_prefix=f"geoseg-{device}",
-        initializer=partial(_set_torch_threads, threads) if torch else None,
-    )
+def _device_thread(device: str, runtime: str, threads: int) -> ThreadPoolExecutor:
+    """The one thread that computes on a device: it is the device's lock, and keeps one set of OpenMP threads."""
+    prefix = f"geoseg-{device}"
+    if runtime == "openvino":
+        return ThreadPoolExecutor(1, thread_name_prefix=prefix)
+    return ThreadPoolExecutor(1, thread_name_prefix=prefix, initializer=_use_torch_threads, initargs=(threads,))
 
 
-def _set_torch_threads(threads: int) -> None:
+def _use_torch_threads(count: int) -> None:
+    """PyTorch counts its threads thread by thread; where it does not compute it is not imported."""
     import torch
 
-    torch.set_num_threads(threads)
+    torch.set_num_threads(count)
 
 
 @lru_cache(maxsize=4)  # a worker may serve many runs
