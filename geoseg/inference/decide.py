@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.inference.arrays import Array, highest, percent, softmax, winners
+from geoseg.inference.arrays import Array, empty_map, highest, percent, softmax, to_host, winners
 from geoseg.inference.layers import Layers
 from geoseg.legend import IGNORE
 
@@ -29,7 +29,9 @@ class TileResult:
 
 
 class Decider:
-    """Takes finished logits region by region and keeps what is wanted of them.
+    """Takes finished logits region by region and keeps what is wanted of them, where they are.
+
+    A GPU's maps come home once, at the end: until then nobody waits for it.
 
     Args:
         shape: (height, width) of the core.
@@ -38,26 +40,22 @@ class Decider:
     """
 
     def __init__(self, shape: tuple[int, int], *, layers: Layers, ids: tuple[int, ...] | None = None) -> None:
-        self._layers = layers
-        contiguous = ids is None or ids == tuple(range(len(ids)))
-        self._ids = None if contiguous or ids is None else np.array(ids, np.uint8)
-        self._classes = np.full(shape, IGNORE, np.uint8)
-        self._confidence = np.full(shape, IGNORE, np.uint8) if layers.confidence else None
-        self._probabilities: npt.NDArray[np.uint8] | None = None
+        self._shape, self._layers = shape, layers
+        self._ids = np.arange(IGNORE + 1, dtype=np.uint8)  # 255 stays 255
+        if ids is not None:
+            self._ids[: len(ids)] = ids
+        self._maps: dict[str, Array] = {}
 
     def __call__(self, logits: Array, rows: slice, cols: slice) -> None:
         """Decides finished logits (K, h, w) at these rows and columns of the core; ties go to the lower channel."""
-        winner = winners(logits)
-        self._classes[rows, cols] = winner if self._ids is None else self._ids[winner]
+        self._map("classes", like=logits)[rows, cols] = winners(logits)
         if not (self._layers.confidence or self._layers.probabilities):
             return
         shares = softmax(logits)
-        if self._confidence is not None:
-            self._confidence[rows, cols] = percent(highest(shares))
+        if self._layers.confidence:
+            self._map("confidence", like=logits)[rows, cols] = percent(highest(shares))
         if self._layers.probabilities:
-            if self._probabilities is None:
-                self._probabilities = np.full((logits.shape[0], *self._classes.shape), IGNORE, np.uint8)
-            self._probabilities[:, rows, cols] = percent(shares)
+            self._map("probabilities", like=logits, bands=len(logits))[:, rows, cols] = percent(shares)
 
     def finish(
         self,
@@ -73,14 +71,20 @@ class Decider:
             contexts: (h, w), which contexts had a say.
             computed_pixels: what it took.
         """
+        found = {name: to_host(layer) for name, layer in self._maps.items()}
+        if not found:  # not a patch was run
+            found["classes"] = np.full(self._shape, IGNORE, np.uint8)
+            if self._layers.confidence:
+                found["confidence"] = found["classes"].copy()
+        found["classes"] = self._ids[found["classes"]]
         invalid = ~valid
-        for layer in (self._classes, self._confidence, self._probabilities, contexts):
+        for layer in (*found.values(), contexts):
             if layer is not None:
                 layer[..., invalid] = IGNORE
-        return TileResult(
-            classes=self._classes,
-            confidence=self._confidence,
-            probabilities=self._probabilities,
-            contexts=contexts,
-            computed_pixels=computed_pixels,
-        )
+        return TileResult(**found, contexts=contexts, computed_pixels=computed_pixels)
+
+    def _map(self, name: str, *, like: Array, bands: int = 0) -> Array:
+        """The map of a layer, made where ``like`` is when it is first asked for."""
+        if name not in self._maps:
+            self._maps[name] = empty_map((bands, *self._shape) if bands else self._shape, like=like)
+        return self._maps[name]
