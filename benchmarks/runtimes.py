@@ -61,7 +61,7 @@ def _predictor(name: str, threads: int):  # type: ignore[no-untyped-def]
 
         card = bundle.card
         return EagerPredictor(bundle.load_network(), normalisation=card.normalisation, multiple=card.multiple)
-    return make_predictor(bundle, runtime=runtime, precision=precision or "fp32", threads=threads)  # type: ignore[arg-type]
+    return make_predictor(bundle, runtime=runtime, precision=precision or "fp32", threads=threads)
 
 
 class Turn:

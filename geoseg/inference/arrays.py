@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from geoseg.legend import IGNORE
+
 Array: TypeAlias = Any
 """A NumPy array or a torch tensor, on any device."""
 
@@ -19,6 +21,13 @@ Array: TypeAlias = Any
 def zeros(shape: tuple[int, ...], *, like: Array) -> Array:
     """float32 zeros where ``like`` is."""
     return np.zeros(shape, np.float32) if isinstance(like, np.ndarray) else like.new_zeros(shape)
+
+
+def empty_map(shape: tuple[int, ...], *, like: Array) -> Array:
+    """uint8 of 255, nodata, where ``like`` is."""
+    if isinstance(like, np.ndarray):
+        return np.full(shape, IGNORE, np.uint8)
+    return like.new_zeros(1).byte().new_full(shape, IGNORE)
 
 
 def beside(values: npt.NDArray[np.float32], like: Array) -> Array:
@@ -58,11 +67,10 @@ def highest(array: Array) -> Array:
     return array.max(axis=0) if isinstance(array, np.ndarray) else array.amax(dim=0)
 
 
-def winners(logits: Array) -> npt.NDArray[np.uint8]:
-    """The channel with the highest of (K, h, w) logits, (h, w) on the host; ties go to the lower one."""
+def winners(logits: Array) -> Array:
+    """The channel with the highest of (K, h, w) logits, (h, w) uint8; ties go to the lower one."""
     if not isinstance(logits, np.ndarray):
-        found: npt.NDArray[np.uint8] = logits.max(dim=0).indices.byte().cpu().numpy()
-        return found
+        return logits.max(dim=0).indices.byte()
     best = logits[0].copy()
     channel = np.zeros(best.shape, np.uint8)
     for k in range(1, len(logits)):  # several times as fast as NumPy's argmax over the first axis
@@ -71,6 +79,7 @@ def winners(logits: Array) -> npt.NDArray[np.uint8]:
     return channel
 
 
-def percent(shares: Array) -> npt.NDArray[np.uint8]:
-    """Shares of 1 as whole percent, on the host."""
-    return to_host((shares * 100).round()).astype(np.uint8)
+def percent(shares: Array) -> Array:
+    """Shares of 1 as whole percent, uint8."""
+    whole = (shares * 100).round()
+    return whole.astype(np.uint8) if isinstance(whole, np.ndarray) else whole.byte()

@@ -11,6 +11,7 @@ from geoseg.inference.capacity import Capacity
 from geoseg.inference.layers import Layers
 from geoseg.inference.passes import Passes
 from geoseg.inference.plan import Cost
+from geoseg.inference.runtime_choice import SPEEDS, RuntimeChoice
 from geoseg.inference.tasks import SLOTS
 from geoseg.models.source import ModelSource
 from geoseg.raster.datasets import DEFAULT_CACHE_MB
@@ -21,7 +22,6 @@ from geoseg.raster.urls import is_url
 ACTIVATION_BYTES_PER_PIXEL = 1000.0
 """A guess for networks without a card."""
 
-_LIBRARIES_BYTES = 1_200_000_000  # torch, smp, GDAL and dask at work, without activations: measured
 _READING_SECONDS = 4e-8  # per pixel of the scene: reading, writing, overviews, what does not hide behind arithmetic
 
 
@@ -41,7 +41,14 @@ class Need:
 
 
 def memory_need(
-    passes: Passes, grid: TileGrid, *, model: ModelSource, info: SceneInfo, layers: Layers, device: str
+    passes: Passes,
+    grid: TileGrid,
+    *,
+    model: ModelSource,
+    info: SceneInfo,
+    layers: Layers,
+    device: str,
+    libraries: int = SPEEDS["eager"].libraries_bytes,
 ) -> Need:
     """Libraries, windows in flight, and on the device activations of a batch and the sums of blending and fusion."""
     classes = len(model.legend)
@@ -67,7 +74,7 @@ def memory_need(
     windows = SLOTS * (_most_read(passes, grid) * stored + height * width * (kept + 1))
     remote = any(is_url(uri) for uri in info.recipe.uris)
     cached = REMOTE_CACHE_MB * 2**20 + FETCHING_BYTES if remote else DEFAULT_CACHE_MB * 2**20
-    host = int(_LIBRARIES_BYTES + cached + windows)
+    host = int(libraries + cached + windows)
     return Need(host=host + computing, device=0) if device == "cpu" else Need(host=host, device=computing)
 
 
@@ -86,17 +93,18 @@ def cost_of(
     info: SceneInfo,
     layers: Layers,
     device: str,
-    computing: float | None,
+    running: RuntimeChoice,
 ) -> Cost:
-    """What the run is predicted to take; ``computing`` is what the runtime takes, seconds."""
+    """What the run is predicted to take."""
     pixels = grid.lattice.shape[0] * grid.lattice.shape[1]
     maps = 1 + layers.confidence + layers.contexts + len(model.legend) * layers.probabilities
-    need = memory_need(passes, grid, model=model, info=info, layers=layers, device=device)
+    libraries = SPEEDS[running.runtime].libraries_bytes
+    need = memory_need(passes, grid, model=model, info=info, layers=layers, device=device, libraries=libraries)
     return Cost(
         memory_bytes=need.host,
         device_bytes=need.device,
         disk_bytes=int(pixels * (maps + 2) * 4 / 3),
-        seconds=None if computing is None else round(computing + pixels * _READING_SECONDS, 1),
+        seconds=None if running.seconds is None else round(running.seconds + pixels * _READING_SECONDS, 1),
     )
 
 

@@ -85,7 +85,7 @@ def make_plan(info: SceneInfo, model: ModelSource, options: PlanOptions, *, capa
             info=info,
             layers=options.layers,
             device=has.device,
-            computing=running.seconds,
+            running=running,
         ),
         notes=tuple(notes),
     )

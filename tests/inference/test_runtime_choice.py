@@ -52,7 +52,8 @@ def test_the_choice_is_the_quickest_and_its_time_the_plans() -> None:
         chosen = choose(pixels)
         each = {name: choose(pixels, runtime=name).seconds for name in ("eager", "openvino", "compile")}
         assert chosen.seconds == each[chosen.runtime]
-        assert all(chosen.seconds <= (seconds or 0) / 0.9 + 1e-9 for seconds in each.values())
+        # within what eager is preferred by, and half a conversion
+        assert all(chosen.seconds <= (seconds or 0) / 0.9 + 7.5 for seconds in each.values())
         assert chosen.seconds > before
         before = chosen.seconds
 
