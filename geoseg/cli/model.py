@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from geoseg.choices import RUNTIMES, Runtime
 from geoseg.cli.params import Sizes
 from geoseg.cli.report import print_json, print_rows, say
 
@@ -98,7 +99,13 @@ def benchmark(
     "--tolerance", type=float, help="Share of pixels whose class may differ from full-frame's [default: 0.01]."
 )
 @click.option("--sizes", type=Sizes(), help="Sides of the patches, pixels [default: 256,512,1024,1536].")
-@click.option("--runtime", default="eager", show_default=True, help="What runs the network.")
+@click.option(
+    "--runtime",
+    type=click.Choice(RUNTIMES),
+    default="auto",
+    show_default=True,
+    help="What runs the network; auto is openvino on a CPU where it is installed, else eager.",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--force", is_flag=True, help="Measure again although a result is kept.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
@@ -110,7 +117,7 @@ def probe(
     scenes: tuple[str, ...],
     tolerance: float | None,
     sizes: tuple[int, ...] | None,
-    runtime: str,
+    runtime: Runtime,
     device: str,
     force: bool,
     quiet: bool,

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from geoseg.choices import PlannedRuntime
 from geoseg.geometry.tiles import TileGrid
 from geoseg.inference.capacity import Capacity
 from geoseg.inference.layers import Layers
 from geoseg.inference.passes import Passes
 from geoseg.inference.plan import Cost
+from geoseg.inference.runtime_choice import SPEEDS
 from geoseg.inference.tasks import SLOTS
 from geoseg.models.source import ModelSource
 from geoseg.raster.datasets import DEFAULT_CACHE_MB
@@ -20,8 +22,6 @@ from geoseg.raster.urls import is_url
 
 ACTIVATION_BYTES_PER_PIXEL = 1000.0
 """A guess for networks without a card."""
-
-_LIBRARIES_BYTES = 1_200_000_000  # torch, smp, GDAL and dask at work, without activations: measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,14 @@ class Need:
 
 
 def memory_need(
-    passes: Passes, grid: TileGrid, *, model: ModelSource, info: SceneInfo, layers: Layers, device: str
+    passes: Passes,
+    grid: TileGrid,
+    *,
+    model: ModelSource,
+    info: SceneInfo,
+    layers: Layers,
+    device: str,
+    libraries: int = SPEEDS["eager"].libraries_bytes,
 ) -> Need:
     """Libraries, windows in flight, and on the device activations of a batch and the sums of blending and fusion."""
     classes = len(model.legend)
@@ -66,7 +73,7 @@ def memory_need(
     windows = SLOTS * (_most_read(passes, grid) * stored + height * width * (kept + 1))
     remote = any(is_url(uri) for uri in info.recipe.uris)
     cached = REMOTE_CACHE_MB * 2**20 + FETCHING_BYTES if remote else DEFAULT_CACHE_MB * 2**20
-    host = int(_LIBRARIES_BYTES + cached + windows)
+    host = int(libraries + cached + windows)
     return Need(host=host + computing, device=0) if device == "cpu" else Need(host=host, device=computing)
 
 
@@ -84,14 +91,18 @@ def cost_of(
     model: ModelSource,
     info: SceneInfo,
     layers: Layers,
-    capacity: Capacity,
+    device: str,
+    runtime: PlannedRuntime,
     seconds: float | None,
 ) -> Cost:
     """What the run is predicted to take; ``seconds`` are those of ``seconds_of``."""
     pixels = grid.lattice.shape[0] * grid.lattice.shape[1]
     maps = 1 + layers.confidence + layers.contexts + len(model.legend) * layers.probabilities
+    libraries = SPEEDS[runtime].libraries_bytes
+    need = memory_need(passes, grid, model=model, info=info, layers=layers, device=device, libraries=libraries)
     return Cost(
-        memory_bytes=memory_need(passes, grid, model=model, info=info, layers=layers, device=capacity.device).host,
+        memory_bytes=need.host,
+        device_bytes=need.device,
         disk_bytes=int(pixels * (maps + 2) * 4 / 3),
         seconds=None if seconds is None else round(seconds, 1),
     )

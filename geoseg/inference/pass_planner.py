@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from geoseg.choices import PlannedRuntime
 from geoseg.errors import PlanError
 from geoseg.geometry.lattice import Lattice, round_up
 from geoseg.geometry.tiles import TileGrid, make_tiles
@@ -35,6 +36,7 @@ class PassPlanner:
         options: what was asked for; the device is a real one.
         capacity: what the smallest worker has.
         halo: pixels for patches of a (height, width), a multiple of the network's.
+        runtime: what runs the network.
         known: what probes say.
         share: of the machine that other work leaves, for predicted seconds.
     """
@@ -47,11 +49,12 @@ class PassPlanner:
         *,
         capacity: Capacity,
         halo: Callable[[tuple[int, int]], int],
+        runtime: PlannedRuntime,
         known: Known | None = None,
         share: float = 1.0,
     ) -> None:
         self._info, self._model, self._options, self._capacity, self._halo = info, model, options, capacity, halo
-        self._known, self._share = known or Known(), share
+        self._runtime, self._known, self._share = runtime, known or Known(), share
         self._kind = options.device.split(":")[0]
 
     def choose(self) -> Choice:
@@ -88,6 +91,7 @@ class PassPlanner:
             info=self._info,
             layers=self._options.layers,
             capacity=self._capacity,
+            runtime=self._runtime,
             known=self._known,
             share=self._share,
         )

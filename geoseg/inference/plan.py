@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from geoseg.choices import Stitch
+from geoseg.choices import PlannedPrecision, PlannedRuntime, Stitch
 from geoseg.geometry.geobox import GeoBox
 from geoseg.geometry.lattice import Axis, Lattice
 from geoseg.geometry.tiles import Tile, TileGrid
@@ -23,7 +23,7 @@ from geoseg.legend import Legend
 from geoseg.raster.aoi import AreaOfInterest
 from geoseg.raster.recipe import Recipe, recipe_from_json
 
-PLAN_FORMAT = 2
+PLAN_FORMAT = 3
 """Raised when the same decisions would give other bytes; part of the digest."""
 
 
@@ -33,6 +33,8 @@ class Cost:
 
     memory_bytes: int
     """Peak memory of the process that computes: libraries, activations, windows in flight."""
+    device_bytes: int = 0
+    """Peak memory of the GPU; 0 on a CPU."""
     disk_bytes: int
     """Most disk the run holds at once, staging included, before compression."""
     seconds: float | None
@@ -87,8 +89,12 @@ class Plan:
     stitch: Stitch
     device: str
     """``cpu``, ``cuda`` or ``cuda:N``."""
-    runtime: str
+    runtime: PlannedRuntime
     """What runs the network."""
+    precision: PlannedPrecision
+    """Of the network's products; sums and logits are float32."""
+    runtime_chosen: str
+    """Why this runtime; no part of the digest."""
     threads: int
     """Threads of the network's arithmetic."""
     slots: int
@@ -184,6 +190,7 @@ class Plan:
             "stitch": self.stitch,
             "device": self.device,
             "runtime": self.runtime,
+            "precision": self.precision,
             "layers": asdict(self.layers),
             "zarr_format": self.zarr_format,
             "chunk": list(self.chunk),
@@ -200,6 +207,7 @@ class Plan:
             "patch_size": list(self.contexts[0].patch_size),
             "batch_size": self.contexts[0].batch_size,
             "chosen": self.chosen,
+            "runtime_chosen": self.runtime_chosen,
             "overlap": [p - s for p, s in zip(lattice.patch, lattice.stride, strict=True)],
             "stride": list(lattice.stride),
             "tile": list(grid.core),
@@ -216,6 +224,7 @@ class Plan:
             "slots": self.slots,
             "cost": {
                 "memory_bytes": self.cost.memory_bytes,
+                "device_bytes": self.cost.device_bytes,
                 "disk_bytes": self.cost.disk_bytes,
                 "seconds": self.cost.seconds,
             },
@@ -247,6 +256,8 @@ class Plan:
             stitch=data["stitch"],
             device=data["device"],
             runtime=data["runtime"],
+            precision=data["precision"],
+            runtime_chosen=data["runtime_chosen"],
             threads=data["threads"],
             slots=data["slots"],
             layers=Layers(**data["layers"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from geoseg.choices import PLANNED_RUNTIMES
 from geoseg.geometry.lattice import round_up
 from geoseg.geometry.tiles import chunk_side
 from geoseg.inference import machine
@@ -16,7 +17,9 @@ from geoseg.inference.options import PlanOptions
 from geoseg.inference.pass_planner import PassPlanner
 from geoseg.inference.passes import Passes
 from geoseg.inference.plan import Plan, PlannedContext
+from geoseg.inference.runtime_choice import RuntimeChoice, choose_runtime
 from geoseg.inference.tasks import SLOTS
+from geoseg.inference.tile_mask import tiles_touched
 from geoseg.models.source import ModelSource
 from geoseg.raster.scene import SceneInfo
 
@@ -35,17 +38,20 @@ def make_plan(info: SceneInfo, model: ModelSource, options: PlanOptions, *, capa
 
     Raises:
         PlanError: if the options cannot be met together or within the workers' memory.
+        MissingExtraError: if the runtime that was asked for is not installed.
     """
     options.check()
     has = capacity or capacity_here(options.device)
     options = replace(options, device=has.device)
     notes = [*info.notes, *_dtype_notes(info, model)]
-    runtime = "eager"
-    known = known_of(model, capacity=has, runtime=runtime)
+    halo = _halo(model, options, known_of(model, capacity=has, runtime="eager"), notes)
+    running = _running(info, model, options, capacity=has, halo=halo)
+    known = known_of(model, capacity=has, runtime=running.runtime)
     timed = has.local and (known.speeds is not None or model.macs_per_pixel is not None)
     share = machine.free_share() if timed else 1.0
-    halo = _halo(model, options, known, notes)
-    planner = PassPlanner(info, model, options, capacity=has, halo=halo, known=known, share=share)
+    planner = PassPlanner(
+        info, model, options, capacity=has, halo=halo, runtime=running.runtime, known=known, share=share
+    )
     choice = planner.choose()
     notes += choice.notes
     passes, grid = planner.passes(choice, notes)
@@ -74,7 +80,9 @@ def make_plan(info: SceneInfo, model: ModelSource, options: PlanOptions, *, capa
         cells=grid.cells,
         stitch=options.stitch,
         device=options.device,
-        runtime=runtime,
+        runtime=running.runtime,
+        precision=running.precision,
+        runtime_chosen=running.reason,
         threads=options.threads or has.threads,
         slots=SLOTS,
         layers=options.layers,
@@ -86,12 +94,47 @@ def make_plan(info: SceneInfo, model: ModelSource, options: PlanOptions, *, capa
             model=model,
             info=info,
             layers=options.layers,
-            capacity=has,
+            device=has.device,
+            runtime=running.runtime,
             seconds=planner.seconds(passes, grid),
         ),
         timing=_timing(known, share) if timed else "",
         alternatives=alternatives_of(choice, planner, known),
         notes=tuple(notes),
+    )
+
+
+def _running(
+    info: SceneInfo,
+    model: ModelSource,
+    options: PlanOptions,
+    *,
+    capacity: Capacity,
+    halo: Callable[[tuple[int, int]], int],
+) -> RuntimeChoice:
+    """What runs the network, decided on the patches that are chosen before speeds are known.
+
+    They are nearly always those of the plan: which ones these are may depend on what runs them.
+
+    Raises:
+        PlanError, MissingExtraError: see ``choose_runtime``.
+    """
+    planner = PassPlanner(info, model, options, capacity=capacity, halo=halo, runtime="eager")
+    passes, grid = planner.passes(planner.choose(), [])
+    first = passes.contexts[0]
+    rates = {
+        runtime: known_of(model, capacity=capacity, runtime=runtime).seconds_per_pixel(
+            first.lattice.patch, first.batch_size
+        )
+        for runtime in PLANNED_RUNTIMES
+    }
+    return choose_runtime(
+        model,
+        options,
+        capacity=capacity,
+        computed_pixels=tiles_touched(grid, info.recipe.aoi).computed_pixels(passes),
+        shapes=len({c.lattice.patch for c in passes.contexts}),
+        rates=rates,
     )
 
 

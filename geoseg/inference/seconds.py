@@ -7,18 +7,18 @@ machine at the moment stretches all of it.
 
 from __future__ import annotations
 
+from geoseg.choices import PlannedRuntime
 from geoseg.geometry.tiles import TileGrid
 from geoseg.inference import machine
 from geoseg.inference.capacity import Capacity
 from geoseg.inference.known import Known
 from geoseg.inference.layers import Layers
 from geoseg.inference.passes import Passes
+from geoseg.inference.runtime_choice import SPEEDS, starting_seconds
 from geoseg.inference.tile_mask import tiles_touched
 from geoseg.models.source import ModelSource
 from geoseg.raster.scene import SceneInfo
 
-_EFFICIENCY = 0.68  # of the machine's rate which the card's networks reach in eager PyTorch, measured
-_START = 4.5  # until the first patch: imports, the network's weights
 _READING = 6e-9  # per value of the scene's own grid: decoding
 _WARPING = 2e-8  # per pixel of the grid that is read, where it is another than the scene's
 _WRITING = 7e-9  # per pixel and map: compressing and storing tiles
@@ -33,6 +33,7 @@ def seconds_of(
     info: SceneInfo,
     layers: Layers,
     capacity: Capacity,
+    runtime: PlannedRuntime,
     known: Known,
     share: float = 1.0,
 ) -> float | None:
@@ -45,12 +46,13 @@ def seconds_of(
         info: the scene.
         layers: what is written beside the classes.
         capacity: where it runs.
+        runtime: what runs the network.
         known: what probes say.
         share: of the machine that other work leaves.
     """
     if not capacity.local:
         return None
-    computing = computing_seconds(passes, grid, model=model, info=info, capacity=capacity, known=known)
+    computing = computing_seconds(passes, grid, model=model, info=info, capacity=capacity, runtime=runtime, known=known)
     if computing is None:
         return None
     touched = tiles_touched(grid, info.recipe.aoi)
@@ -60,13 +62,22 @@ def seconds_of(
     moving = native * info.recipe.bands * _READING + pixels * maps * _WRITING
     moving += 0.0 if info.recipe.grid is None else pixels * _WARPING
     moving /= capacity.threads
+    shapes = len({c.lattice.patch for c in passes.contexts})
+    start = starting_seconds(runtime, model, capacity=capacity, shapes=shapes)
     if capacity.device != "cpu":  # decoding and computing do not take the same cores
-        return (_START + whole * _FINISHING) / share + max(computing, moving / share)
-    return (_START + computing + moving + whole * _FINISHING) / share
+        return (start + whole * _FINISHING) / share + max(computing, moving / share)
+    return (start + computing + moving + whole * _FINISHING) / share
 
 
 def computing_seconds(
-    passes: Passes, grid: TileGrid, *, model: ModelSource, info: SceneInfo, capacity: Capacity, known: Known
+    passes: Passes,
+    grid: TileGrid,
+    *,
+    model: ModelSource,
+    info: SceneInfo,
+    capacity: Capacity,
+    runtime: PlannedRuntime,
+    known: Known,
 ) -> float | None:
     """Seconds of the network's arithmetic on a free machine; None where nothing is known of it."""
     rates = [known.seconds_per_pixel(c.lattice.patch, c.batch_size) for c in passes.contexts]
@@ -74,7 +85,7 @@ def computing_seconds(
     if len(found) < len(rates):
         if model.macs_per_pixel is None or capacity.device != "cpu":
             return None
-        found = [model.macs_per_pixel / (machine.macs_per_second() * _EFFICIENCY)] * len(rates)
+        found = [model.macs_per_pixel / (machine.macs_per_second() * SPEEDS[runtime].efficiency)] * len(rates)
     areas = [c.lattice.count * c.lattice.patch[0] * c.lattice.patch[1] for c in passes.contexts]
     mean = sum(rate * area for rate, area in zip(found, areas, strict=True)) / sum(areas)
     return mean * tiles_touched(grid, info.recipe.aoi).computed_pixels(passes)

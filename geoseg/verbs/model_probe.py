@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from geoseg.choices import PlannedRuntime, Runtime
 from geoseg.errors import PlanError
 from geoseg.geometry.windows import Window
 from geoseg.inference import machine
-from geoseg.inference.capacity import capacity_here
+from geoseg.inference.capacity import Capacity, capacity_here
 from geoseg.models.bundle import Bundle, open_bundle
 from geoseg.models.card import Card
 from geoseg.models.probing.kept import keep_probe, kept_probe, place_of
@@ -69,7 +70,7 @@ def model_probe(
     sizes: Sequence[int] | None = None,
     tolerance: float | None = None,
     device: str = "auto",
-    runtime: str = "eager",
+    runtime: Runtime = "auto",
     force: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Probed:
@@ -82,7 +83,7 @@ def model_probe(
         tolerance: share of pixels whose class may differ from full-frame inference's, for halos here and
             in plans; None: what is kept, else ``TOLERANCE``. It can be changed without measuring again.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        runtime: what runs the network.
+        runtime: what runs the network; ``auto``: OpenVINO on a CPU where it is installed, else eager.
         force: measure although a result is kept. Scenes or sizes are measured anew as well.
         progress: told what is being done.
 
@@ -95,9 +96,10 @@ def model_probe(
     if tolerance is not None and not 0 <= tolerance < 1:
         raise PlanError(f"a tolerance of {tolerance:g}: give a share of pixels from 0 to below 1")
     has = capacity_here(device)
+    runs: PlannedRuntime = _quicker(has) if runtime == "auto" else runtime
     named = machine.describe_machine(has.device)
     contexts = _contexts(bundle.card)
-    kept = kept_probe(bundle.digest, device=has.device, runtime=runtime, machine=named)
+    kept = kept_probe(bundle.digest, device=has.device, runtime=runs, machine=named)
     if kept is not None and tolerance not in (None, kept.tolerance):
         kept = replace(kept, tolerance=tolerance)
         keep_probe(kept)
@@ -109,7 +111,7 @@ def model_probe(
     room = has.host_to_give if has.device == "cpu" else has.device_to_give
     place = Place(
         device=has.device,
-        runtime=runtime,
+        runtime=runs,
         machine=named,
         memory_bytes=int(room * _MEMORY_SHARE),
         share=machine.free_share,
@@ -133,6 +135,11 @@ def model_probe(
         progress=progress,
     )
     return Probed(result=result, contexts=contexts, path=keep_probe(result), measured=True)
+
+
+def _quicker(has: Capacity) -> PlannedRuntime:
+    """What runs large scenes on this device."""
+    return "eager" if has.device != "cpu" or "openvino" in dict(has.lacks) else "openvino"
 
 
 def _contexts(card: Card) -> tuple[int, ...]:

@@ -45,6 +45,8 @@ def test_a_plan_survives_json(scene: Path, tiny_bundle: Path) -> None:
         {"overlap": 64},
         {"tile": 200},
         {"batch_size": 3},
+        {"runtime": "compile"},
+        {"precision": "bf16"},
         {"confidence": True},
         {"probabilities": True},
         {"zarr_format": 2},

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from geoseg.choices import PlannedRuntime
 from geoseg.errors import PlanError
 from geoseg.models.bundle import Bundle
 from geoseg.models.probing.result import TOLERANCE, ProbedField, ProbedSpeed, ProbeResult
 from geoseg.models.probing.seams import FITS, Classes, Frame, SeamCurve, places, seam_curve
+from geoseg.models.runtimes import make_predictor
 from geoseg.version import __version__
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ class Place:
 
     device: str = "cpu"
     """``cpu``, ``cuda`` or ``cuda:N``."""
-    runtime: str = "eager"
+    runtime: PlannedRuntime = "eager"
     machine: str = ""
     """Processor and cores, for the result."""
     memory_bytes: int = 4_000_000_000
@@ -97,7 +99,7 @@ class _Work:
 
     def __init__(self, bundle: Bundle, frames: Sequence[Frame], *, place: Place) -> None:
         self._card, self._frames, self._place = bundle.card, frames, place
-        self._predictor = _predictor(bundle, place)
+        self._predictor = make_predictor(bundle, device=place.device, runtime=place.runtime)
         self._network = bundle.load_network().requires_grad_(False)
         self._kind = place.device.split(":")[0]
 
@@ -227,19 +229,6 @@ class _Work:
         mean, std = (np.array(v, np.float32).reshape(shape) for v in _normalisation(self._card))
         pixels = np.where(patch.valid, (patch.pixels.astype(np.float32) - mean) / std, np.float32(0))
         return torch.from_numpy(pixels)[None].to(self._place.device)
-
-
-def _predictor(bundle: Bundle, place: Place) -> Any:
-    """The one place that knows how runtimes are made.
-
-    Raises:
-        PlanError: if the runtime is unknown.
-    """
-    from geoseg.models.runtime import make_predictor
-
-    if place.runtime != "eager":
-        raise PlanError(f"unknown runtime {place.runtime!r}: there is eager")
-    return make_predictor(bundle, device=place.device)
 
 
 def _array(answer: Any) -> npt.NDArray[np.float32]:
