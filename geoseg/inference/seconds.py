@@ -18,7 +18,7 @@ from geoseg.models.source import ModelSource
 from geoseg.raster.scene import SceneInfo
 
 _EFFICIENCY = 0.68  # of the machine's rate which the card's networks reach in eager PyTorch, measured
-_START = 4.5  # until the first patch: imports, the network's weights
+_START = 5.0  # until the first patch: imports, the network's weights
 _READING = 6e-9  # per value of the scene's own grid: decoding
 _WARPING = 2e-8  # per pixel of the grid that is read, where it is another than the scene's
 _WRITING = 7e-9  # per pixel and map: compressing and storing tiles
@@ -60,9 +60,18 @@ def seconds_of(
     moving = native * info.recipe.bands * _READING + pixels * maps * _WRITING
     moving += 0.0 if info.recipe.grid is None else pixels * _WARPING
     moving /= capacity.threads
+    start = _START / _alone(share, capacity.threads)
     if capacity.device != "cpu":  # decoding and computing do not take the same cores
-        return (_START + whole * _FINISHING) / share + max(computing, moving / share)
-    return (_START + computing + moving + whole * _FINISHING) / share
+        return start + whole * _FINISHING / share + max(computing, moving / share)
+    return start + (computing + moving + whole * _FINISHING) / share
+
+
+def _alone(share: float, cores: int) -> float:
+    """The share of a core that one thread gets where all cores together give ``share``.
+
+    Kernels divide time between sessions and containers, not threads, so what several threads get one may have alone.
+    """
+    return min(1.0, share * cores)
 
 
 def computing_seconds(
