@@ -78,7 +78,7 @@ class PassPlanner:
             fuse=options.fuse,
             lattice_of=self._lattice,
             fits=lambda lattice: self._need(lattice).fits(self._capacity),
-            seconds=self._measured,
+            rate=self._rate,
         )
         return choice if choice.scored else self._halved(choice)
 
@@ -96,11 +96,10 @@ class PassPlanner:
             share=self._share,
         )
 
-    def _measured(self, lattice: Lattice) -> float | None:
-        """Seconds to compute a lattice, by a probe of this machine; batches as they are by default."""
+    def _rate(self, lattice: Lattice) -> float | None:
+        """Seconds per pixel by a probe of this machine; batches as they are by default."""
         batch = most_patches(lattice, BATCH_PIXELS[self._kind], device=self._kind)
-        rate = self._known.seconds_per_pixel(lattice.patch, batch)
-        return None if rate is None else rate * lattice.count * lattice.patch[0] * lattice.patch[1]
+        return self._known.seconds_per_pixel(lattice.patch, batch)
 
     def passes(self, choice: Choice, notes: list[str]) -> tuple[Passes, TileGrid]:
         """The contexts with their lattices, and the tiles; adds to ``notes`` what a user should know.

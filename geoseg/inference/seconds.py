@@ -63,10 +63,18 @@ def seconds_of(
     moving += 0.0 if info.recipe.grid is None else pixels * _WARPING
     moving /= capacity.threads
     shapes = len({c.lattice.patch for c in passes.contexts})
-    start = starting_seconds(runtime, model, capacity=capacity, shapes=shapes)
+    start = starting_seconds(runtime, model, capacity=capacity, shapes=shapes) / _alone(share, capacity.threads)
     if capacity.device != "cpu":  # decoding and computing do not take the same cores
-        return (start + whole * _FINISHING) / share + max(computing, moving / share)
-    return (start + computing + moving + whole * _FINISHING) / share
+        return start + whole * _FINISHING / share + max(computing, moving / share)
+    return start + (computing + moving + whole * _FINISHING) / share
+
+
+def _alone(share: float, cores: int) -> float:
+    """The share of a core that one thread gets where all cores together give ``share``.
+
+    Kernels divide time between sessions and containers, not threads, so what several threads get one may have alone.
+    """
+    return min(1.0, share * cores)
 
 
 def computing_seconds(

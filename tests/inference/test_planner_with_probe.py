@@ -12,7 +12,8 @@ import rasterio
 
 import geoseg
 from geoseg.errors import PlanError
-from geoseg.inference import machine
+from geoseg.inference import machine, pass_planner
+from geoseg.inference.context_choice import Choice
 from geoseg.inference.plan import Plan
 from geoseg.models.probing.kept import keep_probe
 from geoseg.models.probing.result import ProbedSpeed
@@ -112,12 +113,12 @@ def test_seconds_are_those_that_were_measured(scene: Path, tiny_bundle: Path, mo
     assert found[1] - found[0] == pytest.approx(1e-4 * plan.to_json()["computed_pixels"], abs=0.11)
     monkeypatch.setattr(machine, "free_share", lambda: 0.5)
     busy = geoseg.plan(scene, model=tiny_bundle)
-    assert busy.cost.seconds == pytest.approx(2 * found[1], abs=0.11)
+    assert 1.5 * found[1] < busy.cost.seconds < 2 * found[1], "one thread alone, at the start, gets more"
     assert "other work leaves 50%" in busy.timing
     assert busy.digest == plan.digest
 
 
-@pytest.mark.parametrize(("alone", "batch"), [(0.9e-6, 1), (0.99e-6, 16), (2e-6, 16)])
+@pytest.mark.parametrize(("alone", "batch"), [(0.75e-6, 1), (0.9e-6, 16), (2e-6, 16)])
 def test_patches_are_batched_where_that_is_quicker(scene: Path, tiny_bundle: Path, alone: float, batch: int) -> None:
     keep_probe(made_up_probe(tiny_bundle, speeds=speeds((128, 1, alone), (128, 16, 1e-6))))
     assert geoseg.plan(scene, model=tiny_bundle).contexts[0].batch_size == batch
@@ -140,7 +141,7 @@ def test_a_plan_compares_its_best_ways(large: Path) -> None:
     assert all("mIoU" in way.why and "unlike full-frame" in way.why for way in ways)
     for way in ways[1:]:
         assert f"{way.seconds - first.seconds:+.1f} s" in way.why
-        assert way.seconds > 0.95 * first.seconds, "a tie that is markedly quicker would have been taken"
+        assert way.seconds > 0.75 * first.seconds, "a tie that is markedly quicker would have been taken"
     assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
     table = plan_rows(plan)
     assert [name for name, _ in table if "best" in name] == ["best", "2. best", "3. best"]
@@ -152,12 +153,24 @@ def test_one_patch_size_has_nothing_to_compare(scene: Path, tiny_bundle: Path) -
 
 
 @pytest.mark.parametrize("contexts", [2, 3, "adaptive"])
-def test_fused_contexts_share_a_halo(large: Path, contexts: Any) -> None:
-    keep_probe(made_up_probe(None, seams=(flat_curve(40, rate=0.2),)))
-    alone = geoseg.plan(large)
+def test_fused_contexts_share_the_widest_halo(large: Path, contexts: Any) -> None:
+    probe = made_up_probe(None, seams=(flat_curve(60, rate=0.05),))
+    keep_probe(probe)
     fused = geoseg.plan(large, contexts=contexts)
-    assert fused.halo >= alone.halo > 32
-    assert all(min(context.patch_size) > 2 * fused.halo for context in fused.contexts)
+    halos = [probe.halo(context.patch_size) or 32 for context in fused.contexts]
+    assert fused.halo == max(halos)
+    assert all(context.lattice.rows.halo == fused.halo for context in fused.passes.contexts)
+
+
+def test_the_smaller_of_two_fused_contexts_may_ask_for_more_halo(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    probe = made_up_probe(None, seams=(flat_curve(60, rate=0.05),))
+    keep_probe(probe)
+    assert probe.halo((1088, 1088)) == 32
+    assert probe.halo((544, 544)) == 64
+    monkeypatch.setattr(
+        pass_planner, "choose_contexts", lambda *_, **__: Choice(sizes=(1088, 544), weights=(0.5, 0.5), reason="")
+    )
+    assert geoseg.plan(large, contexts=2).halo == 64
 
 
 def test_a_halo_that_leaves_nothing_is_said(scene: Path, tiny_bundle: Path) -> None:

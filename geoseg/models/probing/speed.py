@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import statistics
 import sys
 import threading
 import time
@@ -16,8 +15,8 @@ import numpy.typing as npt
 
 from geoseg.models.probing.result import ProbedSpeed
 
-_ENOUGH_SECONDS = 3.0  # of repeats at one size and batch
-_REPEATS = 3
+_ENOUGH_SECONDS = 4.0  # of repeats at one size and batch
+_REPEATS = 5
 
 
 def probe_speed(
@@ -29,7 +28,7 @@ def probe_speed(
     device: str,
     share: Callable[[], float] = lambda: 1.0,
 ) -> ProbedSpeed:
-    """The median of up to three passes after one that warms up and whose memory is watched.
+    """The median of up to five passes after one that warms up and whose memory is watched.
 
     Args:
         run: a forward pass of (N, C, s, s) stored pixels and (N, s, s) validity; returns when it is done.
@@ -43,22 +42,26 @@ def probe_speed(
     valid = np.ones((batch, size, size), np.bool_)
     with peak_memory(device) as peak:
         run(stacked, valid)
-    shares: list[float] = [share()]
-    passes: list[float] = []
-    while len(passes) < _REPEATS and sum(passes) < _ENOUGH_SECONDS:
+    passes: list[tuple[float, float]] = []
+    before = share()
+    while len(passes) < _REPEATS and sum(seconds for seconds, _ in passes) < _ENOUGH_SECONDS:
         started = time.perf_counter()
         run(stacked, valid)
-        passes.append(time.perf_counter() - started)
-        shares.append(share())
+        seconds = time.perf_counter() - started
+        after = share()
+        passes.append((seconds, (before + after) / 2))
+        before = after
+    passes.sort(key=lambda p: p[0] * p[1])  # by what each would have taken on a free machine
+    seconds, left = passes[len(passes) // 2]
     took = peak()
     if took is not None and took < 4 * stacked.size:
         took = None  # it fitted into what the process held from before
     return ProbedSpeed(
         size=size,
         batch=batch,
-        seconds=round(statistics.median(passes), 6),
+        seconds=round(seconds, 6),
         bytes=took,
-        share=round(statistics.mean(shares), 4),
+        share=round(left, 4),
     )
 
 
