@@ -168,5 +168,12 @@ def _quickest(
     if counted[best] > _WORTH * counted["eager"]:
         best = "eager"
     told = ", ".join(f"{name} {predicted[name]:.0f} s" for name in sorted(have, key=lambda name: predicted[name]))
-    state = "" if "openvino" in lacks else ", converted" if is_converted(model.digest) else ", not converted yet"
-    return best, f"predicted: {told}{state if capacity.local else ''}"
+    return best, f"predicted: {told}{_state(best, predicted, model) if capacity.local and 'openvino' in have else ''}"
+
+
+def _state(best: PlannedRuntime, predicted: Mapping[PlannedRuntime, float], model: ModelSource) -> str:
+    """What there is to say of the conversion to OpenVINO."""
+    if is_converted(model.digest):
+        return ", converted"
+    repaid = best == "openvino" and predicted["openvino"] > predicted["eager"]
+    return ", not converted yet; later runs find what is converted now" if repaid else ", not converted yet"

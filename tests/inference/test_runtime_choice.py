@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from torch import nn
 
@@ -42,6 +43,9 @@ def test_nobody_waits_for_a_conversion_that_a_job_does_not_repay(monkeypatch: py
     assert choose(1e6).runtime == "eager"
     assert choose(1e9).runtime == "openvino"
     assert "not converted yet" in choose(1e9).reason
+    between = [choose(pixels) for pixels in np.geomspace(1e6, 1e9, 60)]
+    assert any("later runs find" in each.reason for each in between)
+    assert all(each.runtime == "openvino" for each in between if "later runs find" in each.reason)
     monkeypatch.setattr(runtime_choice, "is_converted", lambda _: True)
     assert choose(1e6).runtime == "openvino"
 
