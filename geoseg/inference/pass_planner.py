@@ -8,7 +8,7 @@ from dataclasses import replace
 from geoseg.choices import PlannedRuntime
 from geoseg.errors import PlanError
 from geoseg.geometry.lattice import Lattice, round_up
-from geoseg.geometry.tiles import TileGrid, make_tiles
+from geoseg.geometry.tiles import TileGrid, make_tiles, make_wide_tiles
 from geoseg.inference.batches import BATCH_PIXELS, batch_of, most_patches, unaffordable
 from geoseg.inference.capacity import Capacity
 from geoseg.inference.context_choice import Choice, choose_contexts, distinct, shortage
@@ -18,6 +18,7 @@ from geoseg.inference.options import PlanOptions
 from geoseg.inference.passes import Adaptive, ContextPass, Passes, fit_lattice
 from geoseg.inference.seconds import seconds_of
 from geoseg.models.source import ModelSource
+from geoseg.raster.recipe import SceneRecipe
 from geoseg.raster.scene import SceneInfo
 
 CROP_TILE, BLEND_TILE = 2048, 6144
@@ -132,7 +133,7 @@ class PassPlanner:
         side = max(self._side(), *choice.sizes) if len(choice.sizes) > 1 else self._side()
         best = make_tiles(first, stitch=self._options.stitch, tile=side)
         if len(choice.sizes) == 1:
-            return best
+            return self._widened(best, side=side)
         for axis, count in enumerate((first.rows.count, first.cols.count)):
             middle = best.cells[axis]
             tried = []
@@ -142,6 +143,16 @@ class PassPlanner:
                 tried.append((passes.computed_pixels(grid), abs(n - middle), n, grid))
             best = min(tried, key=lambda t: t[:3])[3]
         return best
+
+    def _widened(self, square: TileGrid, *, side: int) -> TileGrid:
+        """Tiles as wide as the scene, where its file is in strips, no patch is run twice and memory takes them."""
+        info = self._info
+        striped = isinstance(info.recipe, SceneRecipe) and info.block[1] >= info.native.shape[1] > side
+        if not striped or square.stitch != "crop":
+            return square
+        wide = make_wide_tiles(square.lattice, stitch=square.stitch, tile=side)
+        alone = Passes(contexts=(ContextPass(size=1, lattice=square.lattice),), stitch=square.stitch)
+        return wide if self._memory(alone, wide).fits(self._capacity) else square
 
     def _contexts(self, choice: Choice, block: TileGrid) -> tuple[ContextPass, ...]:
         """The contexts with lattices fitted to the block; those that this makes one are one, weights sum to 1."""

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from geoseg.models.runtimes import make_predictor
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
@@ -16,6 +15,7 @@ import geoseg
 from geoseg.geometry.windows import Window
 from geoseg.models.bundle import open_bundle
 from geoseg.models.probing.seams import STEP, Frame, SeamCurve, places, seam_curve
+from geoseg.models.runtimes import make_predictor
 from geoseg.synthesis.world import render
 
 REACH = 11
