@@ -3,7 +3,7 @@
     python benchmarks/peers/environments.py with_monai.py with_tiler.py
 
 A peer's script names what it needs in its own head (inline script metadata, PEP 723). Its environment is made under
-``runs/benchmarks/peers/NAME/venv``, once, and again when that head changes. torch is some gigabytes and must be the same
+``runs/benchmarks/peers/NAME/venv``, once, and again when that head changes. torch is gigabytes and must be the same
 build for everybody, so the environment gets a ``.pth`` file that names the folder of the packages that geoseg runs on:
 what the peer lacks is looked up there, what is installed into its own environment comes first.
 """

@@ -2,8 +2,8 @@
 
     python benchmarks/peers/full_frame.py --scene SCENE --weights BUNDLE --out OUT.npz
 
-Runs where geoseg runs. OUT holds ``classes`` (H, W) uint8 and ``origin`` (row, col), where they lie in the scene. A part
-is the scene's middle: 2048 px compared, with 512 px more on every side for the network to see.
+Runs where geoseg runs. OUT holds ``classes`` (H, W) uint8 and ``origin`` (row, col), where they lie in the scene. A
+part is the scene's middle: 2048 px compared, with 512 px more on every side for the network to see.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ class Row:
 
 
 def make_rows(peers: Sequence[str], *, ours: Sequence[str], theirs: Sequence[str]) -> list[Row]:
-    """geoseg's rows and those of the peers named (``with_monai``); environments are not made yet."""
+    """Rows of geoseg and those of the peers named (``with_monai``); environments are not made yet."""
     rows = [Row(system="geoseg", settings=name, options=OURS[name]) for name in ours]
     for peer in peers:
         script = HERE / f"{peer}.py"

@@ -6,8 +6,9 @@
 
 Every process reads the scene from disk and leaves a GeoTIFF of classes. Measured from outside: wall seconds, processor
 seconds, peak memory, children included. Figures are medians of the rounds; ratios are taken within a round and then
-their median. A row that fails is given up and named below the table. What a system converts once per model (ONNX,
-OpenVINO's form) is made before and not timed; what that took is printed. Raw figures: ``runs/benchmarks/peers/last.json``.
+their median. "Other class": share of pixels whose class differs from full-frame inference. A row that fails is given up
+and named below the table. What a system converts once per model (ONNX, OpenVINO's form) is made before and not timed;
+what that took is printed. Raw figures: ``runs/benchmarks/peers/last.json``.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def _weights(model: str) -> Path:
 
 
 def _environment(row: Row) -> dict[str, str]:
-    """geoseg's rows keep their cache to themselves; peers do not see where geoseg is looked for."""
+    """Rows of geoseg keep their cache to themselves; peers do not see where geoseg is looked for."""
     if row.script is None:
         return {**os.environ, "GEOSEG_CACHE": str(ROOT / "cache")}
     return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
