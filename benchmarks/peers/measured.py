@@ -25,7 +25,7 @@ class Measured:
     cpu_seconds: float
     """Processor time, user and system, of it and of the children it waited for."""
     peak_bytes: int
-    """The larger of the kernel's own maximum for one process, and the largest sum over all that was seen."""
+    """The larger of the kernel's own maximum for one of them, and the largest sum over all that was seen."""
     error: str | None
     """The last line it said, if it failed or took too long; else None."""
 
@@ -59,7 +59,7 @@ def measure(command: Sequence[str | Path], *, env: Mapping[str, str], log: Path,
     return Measured(
         seconds=seconds,
         cpu_seconds=usage.ru_utime + usage.ru_stime,
-        peak_bytes=max(usage.ru_maxrss * 1024, watch.peak),
+        peak_bytes=watch.peak,
         error=error,
     )
 
@@ -82,11 +82,23 @@ class _Watch(threading.Thread):
                 family = [root, *root.children(recursive=True)]
             except psutil.NoSuchProcess:
                 return
-            self.peak = max(self.peak, sum(_resident(member) for member in family))
+            self.peak = max(self.peak, sum(_resident(member) for member in family), *map(_highest, family))
             if time.monotonic() > self._deadline and not self.late:
                 self.late = True
                 for member in reversed(family):
                     member.kill()
+
+
+def _highest(process: psutil.Process) -> int:
+    """The kernel's own maximum since the program began.
+
+    What ``wait4`` tells of a child is no less than what its parent held when it was started, so it is not used.
+    """
+    try:
+        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
 
 
 def _resident(process: psutil.Process) -> int:

@@ -111,6 +111,7 @@ def table_rows(rows: Sequence[Row]) -> list[list[str]]:
             [
                 row.system,
                 row.settings,
+                str(len(row.runs)),
                 f"{statistics.median(run.seconds for run in row.runs):.1f}",
                 _ratio(row, base, "seconds"),
                 f"{statistics.median(run.cpu_seconds for run in row.runs):.1f}",
@@ -126,13 +127,14 @@ def table_rows(rows: Sequence[Row]) -> list[list[str]]:
 HEADER = [
     "system",
     "settings",
+    "rounds",
     "wall s",
     "× geoseg",
     "CPU s",
     "× geoseg",
     "peak GB",
     "× geoseg",
-    "other class than full frame",
+    "other class",
 ]
 
 

@@ -6,9 +6,10 @@
 
 Every process reads the scene from disk and leaves a GeoTIFF of classes. Measured from outside: wall seconds, processor
 seconds, peak memory, children included. Figures are medians of the rounds; ratios are taken within a round and then
-their median. "Other class": share of pixels whose class differs from full-frame inference. A row that fails is given up
-and named below the table. What a system converts once per model (ONNX, OpenVINO's form) is made before and not timed;
-what that took is printed. Raw figures: ``runs/benchmarks/peers/last.json``.
+their median; peers' usual settings run in the first round only, unless ``--usual-rounds`` says more. "Other class": share
+of pixels whose class differs from full-frame inference. A row that fails is given up and named below the table. What a
+system converts once per model (ONNX, OpenVINO's form) is made before and not timed; what that took is printed. Raw
+figures: ``runs/benchmarks/peers/last.json``.
 """
 
 from __future__ import annotations
@@ -48,11 +49,13 @@ def main() -> None:
         _prepare(row, scene, weights=weights, work=work, timeout=asked.timeout)
     for number in range(asked.rounds):
         for row in rows if number % 2 == 0 else reversed(rows):
+            if row.settings == "usual" and number >= asked.usual_rounds:
+                continue
             _measure(row, scene, weights=weights, work=work, timeout=asked.timeout)
         _keep(rows)
     note = _compare(rows, scene, weights=weights, work=work)
     _keep(rows)
-    _print(rows, scene, weights=weights, note=note, rounds=asked.rounds)
+    _print(rows, scene, weights=weights, note=note)
 
 
 def _arguments() -> argparse.Namespace:
@@ -64,6 +67,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--ours", nargs="*", choices=list(OURS), default=list(OURS), help="rows of geoseg")
     parser.add_argument("--theirs", nargs="*", choices=list(THEIRS), default=list(THEIRS)[:2], help="rows of a peer")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--usual-rounds", type=int, default=1, help="rounds of the peers' usual settings, the first ones"
+    )
     parser.add_argument("--timeout", type=float, default=900, help="seconds that one run may take")
     asked = parser.parse_args()
     if asked.peers == ["all"]:
@@ -185,14 +191,14 @@ def _keep(rows: Sequence[Row]) -> None:
     (ROOT / "last.json").write_text(json.dumps(data, indent=1) + "\n")
 
 
-def _print(rows: Sequence[Row], scene: Path, *, weights: Path, note: str, rounds: int) -> None:
+def _print(rows: Sequence[Row], scene: Path, *, weights: Path, note: str) -> None:
     import rasterio
 
     with rasterio.open(scene) as source:
         size = f"{source.width} x {source.height}"
     scripts = dict.fromkeys(row.script for row in rows if row.script is not None)
     print(f"{machine()}, load {os.getloadavg()[0]:.1f}; {', '.join(versions(script) for script in scripts)}\n")
-    print(f"{scene.name}, {size} px, model {weights.stem}; {rounds} alternating rounds. {note}\n")
+    print(f"{scene.name}, {size} px, model {weights.stem}, alternating rounds. {note}\n")
     print(table(HEADER, table_rows(rows)))
     firsts = [f"{row.name} {row.first_seconds:.0f} s" for row in rows if row.first_seconds and not row.failure]
     if firsts:
