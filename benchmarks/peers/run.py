@@ -7,9 +7,9 @@
 Every process reads the scene from disk and leaves a GeoTIFF of classes. Measured from outside: wall seconds, processor
 seconds, peak memory, children included. Figures are medians of the rounds; ratios are taken within a round and then
 their median; peers' usual settings run in the first round only, unless ``--usual-rounds`` says more. "Other class":
-share of pixels whose class differs from full-frame inference. A row that fails is given up and named below the table. What a
-system converts once per model (ONNX, OpenVINO's form) is made before and not timed; what that took is printed. Raw
-figures: ``runs/benchmarks/peers/last.json``.
+share of pixels whose class differs from full-frame inference. A row that fails is given up and named below the table.
+What a system converts once per model (ONNX, OpenVINO's form) is made before and not timed; what that took is printed.
+Raw figures: ``runs/benchmarks/peers/last.json``.
 """
 
 from __future__ import annotations
