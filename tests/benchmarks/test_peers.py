@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import os
@@ -12,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import rasterio
 import torch
@@ -121,11 +123,21 @@ def test_what_fails_says_why_in_its_last_line(tmp_path: Path) -> None:
     assert measured.error == "no such option"
 
 
+SLEEPING = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+print(child.pid, flush=True)
+child.wait()
+"""
+
+
 def test_what_takes_too_long_is_ended_with_its_children(tmp_path: Path) -> None:
-    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
-    measured = load("measured").measure([sys.executable, "-c", code], env=os.environ, log=tmp_path / "log", timeout=0.5)
-    assert measured.error == "stopped after 0 s"
+    log = tmp_path / "log"
+    measured = load("measured").measure([sys.executable, "-c", SLEEPING], env=os.environ, log=log, timeout=2)
+    assert measured.error == "stopped after 2 s"
     assert measured.seconds < 30
+    with contextlib.suppress(psutil.NoSuchProcess):
+        assert psutil.Process(int(log.read_text())).status() == psutil.STATUS_ZOMBIE
 
 
 @given(st.integers(1, 9000), st.integers(1, 9000), st.sampled_from([1, 16, 32]))
