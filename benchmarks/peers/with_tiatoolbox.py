@@ -52,6 +52,10 @@ def main() -> None:
             with torch.inference_mode():
                 return model(batch_data.to(device).permute(0, 3, 1, 2).float()).permute(0, 2, 3, 1).numpy()
 
+        @staticmethod
+        def postproc(image: Any) -> Any:
+            return image.argmax(axis=-1)
+
     patch = asked.patch_or(512)
     stride = patch - round(patch * asked.overlap_or(0.0))
     baseline = [{"units": "baseline", "resolution": 1.0}]
