@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
@@ -60,10 +61,8 @@ def measure_forward(
         batch_pixels: of a batch, about: the batch is as large as fits, at least one patch.
         rates: of the device.
         device: where.
-        compiled: also by ``torch.compile``, which takes a minute a size.
+        compiled: by ``torch.compile`` alone, which takes a minute a size; else in all other ways.
     """
-    from copy import deepcopy
-
     plain = deepcopy(subject.network).to(device, memory_format=torch.channels_last)
     traffic = convolution_traffic(plain, bands=3)
     half = deepcopy(plain).to(torch.bfloat16)
@@ -77,28 +76,20 @@ def measure_forward(
             dtype=torch.bfloat16,
         )
         pixels = torch.randn(batch, 3, size, size, device=device).to(memory_format=torch.channels_last)
-        for way, run in _ways(plain, half, pixels, device=device, compiled=compiled):
+        for way, make in _ways(plain, half, pixels, device=device, compiled=compiled):
+            row = [subject.name, str(size), str(batch), way]
             try:
                 with torch.inference_mode():
-                    took = seconds(run(), device=device)
+                    took = seconds(make(), device=device)
             except Exception as error:  # noqa: BLE001 - one way that fails must not cost the others their turn
-                yield [
-                    subject.name,
-                    str(size),
-                    str(batch),
-                    way,
-                    "failed: " + " ".join(str(error).split())[:100],
-                    *"----",
-                ]
+                yield [*row, f"failed: {' '.join(str(error).split())[:100]}", *"----"]
                 continue
+            speed = batch * size**2 / 1e6 / took
             yield [
-                subject.name,
-                str(size),
-                str(batch),
-                way,
+                *row,
                 f"{1e3 * took:.2f}",
-                f"{batch * size**2 / 1e6 / took:.1f}",
-                *(f"{1e3 * floor:.2f}" for floor in least),
+                f"{speed:.1f}",
+                *(f"{1e3 * s:.2f}" for s in least),
                 f"{max(least) / took:.0%}",
             ]
 
@@ -132,9 +123,10 @@ def _ways(
         network = torch.compile(half, dynamic=False)
         return lambda: network(small)
 
+    if compiled:
+        yield "bf16 weights, compiled", compiling
+        return
     yield "autocast, eager", autocast
     yield "bf16 weights, eager", lambda: lambda: half(small)
     if device.type == "cuda":
         yield "bf16 weights, CUDA graph", graph
-    if compiled:
-        yield "bf16 weights, compiled", compiling

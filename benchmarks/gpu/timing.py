@@ -8,14 +8,11 @@ from collections.abc import Callable, Iterable
 
 import torch
 
-WARM = 3
-"""Calls before the first that counts."""
-
 LEAST_SECONDS = 0.3
-"""How long the calls of one figure take together, at the least."""
+"""How long the calls of one figure take together, unless there are twenty times the usual number of them."""
 
 
-def seconds(run: Callable[[], object], *, device: torch.device, calls: int = 10) -> float:
+def seconds(run: Callable[[], object], *, device: torch.device) -> float:
     """Median seconds of a call, warm.
 
     On a GPU between two events of its stream, so what the host does meanwhile does not count.
@@ -23,9 +20,9 @@ def seconds(run: Callable[[], object], *, device: torch.device, calls: int = 10)
     Args:
         run: one call; on a GPU it may return before its work is done.
         device: where it runs.
-        calls: at the least; more while they take less than ``LEAST_SECONDS`` together.
     """
-    for _ in range(WARM if device.type == "cuda" else 1):
+    warm, calls = (3, 10) if device.type == "cuda" else (1, 3)
+    for _ in range(warm):
         run()
     synchronise(device)
     found: list[float] = []

@@ -1,7 +1,7 @@
 """File to file in one warm process: the plain loop, MONAI's sliding window, geoseg. Same network, same device.
 
 All read the scene with rasterio and leave a GeoTIFF of classes; normalisation and arg max happen on the device, in
-bfloat16 by autocast. geoseg runs as it is by default there, and also writes its Zarr and overviews.
+bfloat16 by autocast. geoseg runs as it does by default there, and what it leaves is a COG, overviews included.
 """
 
 from __future__ import annotations
@@ -20,35 +20,25 @@ from torch import nn
 HEADER = ["system", "patch px", "overlap", "wall s", "Mpx/s", "× geoseg's time"]
 BATCH_PIXELS = 4 * 1024**2
 
+Name = tuple[str, str, str]
+"""System, patch and overlap as they are printed."""
+
+OURS: Name = ("geoseg", "planned", "planned")
+
 
 def measure_windows(scene: Path, *, patch: int, device: torch.device, rounds: int) -> list[list[str]]:
-    """Rows of the table; a system that cannot run has its reason in its row."""
-    from geoseg.models.bundle import open_bundle
+    """Rows of the table; a system that cannot run has its reason in its row.
 
-    bundle = open_bundle()
-    network = bundle.load_network().to(device, memory_format=torch.channels_last)
-    normalise = _normaliser(bundle.card.normalisation, device=device)
-    out = scene.with_name("windows.tif")
-
-    def loop() -> None:
-        _write(out, scene, _plain_loop(_read(scene), network, normalise, patch=patch, device=device))
-
-    def monai() -> None:
-        _write(out, scene, _monai(_read(scene), network, normalise, patch=patch, device=device))
-
-    def ours() -> None:
-        import geoseg
-
-        geoseg.predict(scene, outputs=[out], device=device.type, overwrite=True, restart=True, resolution="native")
-
-    systems: dict[tuple[str, str, str], Callable[[], None]] = {
-        ("geoseg", "planned", "planned"): ours,
-        ("plain loop", str(patch), "none"): loop,
-        ("MONAI, gaussian", str(patch), "25 %"): monai,
-    }
-    found: dict[tuple[str, str, str], list[float]] = {name: [] for name in systems}
-    failed: dict[tuple[str, str, str], str] = {}
-    for number in range(rounds + 1):  # the first warms
+    Args:
+        scene: a raster of three bands; maps are written beside it.
+        patch: side of the plain loop's and MONAI's patches, pixels.
+        device: where.
+        rounds: alternating, after one that warms.
+    """
+    systems = _systems(scene, patch=patch, device=device)
+    found: dict[Name, list[float]] = {name: [] for name in systems}
+    failed: dict[Name, str] = {}
+    for number in range(rounds + 1):
         for name, run in systems.items():
             if name in failed:
                 continue
@@ -63,13 +53,31 @@ def measure_windows(scene: Path, *, patch: int, device: torch.device, rounds: in
                 found[name].append(time.perf_counter() - started)
     with rasterio.open(scene) as source:
         megapixels = source.width * source.height / 1e6
-    base = found["geoseg", "planned", "planned"]
+    base = found[OURS]
     return [_row(name, found[name], base, megapixels=megapixels, failed=failed.get(name)) for name in systems]
 
 
-def _row(
-    name: tuple[str, str, str], times: list[float], base: list[float], *, megapixels: float, failed: str | None
-) -> list[str]:
+def _systems(scene: Path, *, patch: int, device: torch.device) -> dict[Name, Callable[[], object]]:
+    """What is timed: each reads the scene and leaves a map."""
+    import geoseg
+
+    bundle = geoseg.open_bundle()
+    network = bundle.load_network().to(device, memory_format=torch.channels_last)
+    normalise = _normaliser(bundle.card.normalisation, device=device)
+    out = scene.with_name("windows.tif")
+    ours = {"device": device.type, "overwrite": True, "restart": True, "resolution": "native"}
+
+    def theirs(predict: Callable[..., npt.NDArray[np.uint8]]) -> Callable[[], object]:
+        return lambda: _write(out, scene, predict(_read(scene), network, normalise, patch=patch, device=device))
+
+    return {
+        OURS: lambda: geoseg.predict(scene, outputs=[out], **ours),
+        ("plain loop", str(patch), "none"): theirs(_plain_loop),
+        ("MONAI, gaussian", str(patch), "25 %"): theirs(_monai),
+    }
+
+
+def _row(name: Name, times: list[float], base: list[float], *, megapixels: float, failed: str | None) -> list[str]:
     if failed is not None or not times:
         return [*name, failed or "not run", "-", "-"]
     took = float(np.median(times))

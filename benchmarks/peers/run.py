@@ -22,6 +22,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # common, beside the peers' folder
@@ -43,7 +44,8 @@ def main() -> None:
     rows = make_rows(asked.peers, ours=asked.ours, theirs=asked.theirs)
     equip(rows)
     work = ROOT / "outputs"
-    shutil.rmtree(work, ignore_errors=True)
+    for old in (work, ROOT / "cache"):  # what was converted once is converted once a sitting, and its time is seen
+        shutil.rmtree(old, ignore_errors=True)
     work.mkdir(parents=True)
     for row in rows:
         _prepare(row, scene, weights=weights, work=work, timeout=asked.timeout)
@@ -197,7 +199,7 @@ def _print(rows: Sequence[Row], scene: Path, *, weights: Path, note: str) -> Non
     with rasterio.open(scene) as source:
         size = f"{source.width} x {source.height}"
     scripts = dict.fromkeys(row.script for row in rows if row.script is not None)
-    print(f"{machine()}, load {os.getloadavg()[0]:.1f}; {', '.join(versions(script) for script in scripts)}\n")
+    print(f"{machine()}, load {os.getloadavg()[0]:.1f}; {', '.join([*_ours(), *map(versions, scripts)])}\n")
     print(f"{scene.name}, {size} px, model {weights.stem}, alternating rounds. {note}\n")
     print(table(HEADER, table_rows(rows)))
     firsts = [f"{row.name} {row.first_seconds:.0f} s" for row in rows if row.first_seconds and not row.failure]
@@ -206,6 +208,14 @@ def _print(rows: Sequence[Row], scene: Path, *, weights: Path, note: str) -> Non
     for row in rows:
         if row.failure is not None:
             print(f"\n{row.name}: {row.failure}")
+
+
+def _ours() -> list[str]:
+    """What geoseg's other runtime is here."""
+    try:
+        return [f"openvino {version('openvino')}"]
+    except PackageNotFoundError:
+        return []
 
 
 def _say(line: str) -> None:
