@@ -89,7 +89,7 @@ def choose_runtime(
     precision = options.precision
     if precision == "auto":
         precision = "fp32" if capacity.device == "cpu" else CUDA_PRECISION
-    predicted = _predicted(model, capacity, computed_pixels=computed_pixels, shapes=shapes, rates=rates or {})
+    predicted = predicted_seconds(model, capacity, computed_pixels=computed_pixels, shapes=shapes, rates=rates or {})
     if options.runtime != "auto":
         _demand(options.runtime, model, capacity)
         refuse_precision(options.runtime, precision)
@@ -133,7 +133,7 @@ def starting_seconds(runtime: PlannedRuntime, model: ModelSource, *, capacity: C
     return speed.start + shapes * speed.per_shape + (CONVERSION_SECONDS if convert else 0.0)
 
 
-def _predicted(
+def predicted_seconds(
     model: ModelSource,
     capacity: Capacity,
     *,

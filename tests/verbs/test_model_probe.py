@@ -16,6 +16,9 @@ from geoseg.models.probing.result import ProbeResult
 from geoseg.verbs.model_probe import model_probe
 from tests.scenes import random_pixels, write_scene
 
+ON_CPU = {"device": "cpu", "runtime": "eager"}
+EAGER = ["--device", "cpu", "--runtime", "eager"]
+
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Path:
@@ -32,7 +35,19 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def test_what_was_measured_is_kept(scene: Path, tiny_bundle: Path, cache: Path) -> None:
-    command = ["model", "probe", str(tiny_bundle), "--scene", str(scene), "--sizes", "64,128", "--device", "cpu"]
+    command = [
+        "model",
+        "probe",
+        str(tiny_bundle),
+        "--scene",
+        str(scene),
+        "--sizes",
+        "64,128",
+        "--device",
+        "cpu",
+        "--runtime",
+        "eager",
+    ]
     first = CliRunner().invoke(cli, [*command, "--json"])
     assert first.exit_code == 0, first.output
     data = json.loads(first.stdout)
@@ -45,15 +60,15 @@ def test_what_was_measured_is_kept(scene: Path, tiny_bundle: Path, cache: Path) 
     assert result.reach is not None
     assert data["halos"] == {"128": result.halo((128, 128))}
     assert [p.suffix for p in cache.rglob("*") if p.is_file()] == [".json"]
-    second = model_probe(tiny_bundle, device="cpu")
+    second = model_probe(tiny_bundle, **ON_CPU)
     assert second.measured is False
     assert second.result == result
     assert result.tolerance == 0.01
-    table = CliRunner().invoke(cli, ["model", "probe", str(tiny_bundle), "--device", "cpu", "--tolerance", "0.2"])
+    table = CliRunner().invoke(cli, ["model", "probe", str(tiny_bundle), *EAGER, "--tolerance", "0.2"])
     assert table.stderr == ""
     for words in ("theoretical reach", "of gradient", "halo for 20.00%", "bytes / px", "measured earlier"):
         assert words in table.stdout
-    assert model_probe(tiny_bundle, device="cpu").result == replace(result, tolerance=0.2), "plans go by it from now on"
+    assert model_probe(tiny_bundle, **ON_CPU).result == replace(result, tolerance=0.2), "plans go by it from now on"
 
 
 def test_the_default_scene_is_synthetic(tiny_bundle: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,9 +80,9 @@ def test_the_default_scene_is_synthetic(tiny_bundle: Path, cache: Path, monkeypa
 
 def test_what_cannot_be_probed_is_one_line(scene: Path, tiny_bundle: Path, cache: Path) -> None:
     with pytest.raises(PlanError, match="multiples of 8; the nearest are 96, 104 px"):
-        model_probe(tiny_bundle, sizes=[100], device="cpu")
+        model_probe(tiny_bundle, sizes=[100], **ON_CPU)
     with pytest.raises(PlanError, match="frames of 768 px or more; the scenes have 296 px"):
-        model_probe(tiny_bundle, scenes=[scene], sizes=[512], device="cpu")
+        model_probe(tiny_bundle, scenes=[scene], sizes=[512], **ON_CPU)
     with pytest.raises(PlanError, match="tolerance of 2"):
         model_probe(tiny_bundle, tolerance=2)
     with pytest.raises(PlanError, match="runtime"):
