@@ -34,6 +34,7 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 
+@pytest.mark.slow
 def test_what_was_measured_is_kept(scene: Path, tiny_bundle: Path, cache: Path) -> None:
     command = [
         "model",
@@ -71,6 +72,7 @@ def test_what_was_measured_is_kept(scene: Path, tiny_bundle: Path, cache: Path) 
     assert model_probe(tiny_bundle, **ON_CPU).result == replace(result, tolerance=0.2), "plans go by it from now on"
 
 
+@pytest.mark.slow
 def test_the_default_scene_is_synthetic(tiny_bundle: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("geoseg.verbs.model_probe.FRAME", 256)
     found = model_probe(tiny_bundle, device="cpu", sizes=[64])
