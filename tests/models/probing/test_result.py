@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from geoseg.errors import PlanError
 from geoseg.models.cache import keep_json
 from geoseg.models.probing.kept import any_probe, keep_probe, kept_probe, place_of
 from geoseg.models.probing.result import ProbedField, ProbedSpeed, ProbeResult
 from geoseg.models.probing.seams import SeamCurve
-from geoseg.models.probing.speed import probe_speed
+from geoseg.models.probing.speed import Job, probe_speeds
 
 CURVE = SeamCurve(size=256, pixels=(1000,) * 16, changed=(120, 90, 60, 40, 30, 20, 10, 5, 4, 3, 2, 1, 0, 0, 0, 0))
 RESULT = ProbeResult(
@@ -130,7 +131,25 @@ def test_memory_that_a_pass_takes_is_seen() -> None:
         sum(range(1_000_000))  # long enough to be looked at
         held.clear()
 
-    speed = probe_speed(run, np.zeros((3, 64, 64), np.uint8), size=64, batch=2, device="cpu")
+    job = Job(size=64, batch=2, pixels=np.zeros((3, 64, 64), np.uint8))
+    (speed,) = probe_speeds(run, [job], device="cpu")
     assert speed.bytes is not None
     assert 50e6 < speed.bytes < 200e6
     assert 0 < speed.seconds < 10
+
+
+def test_batches_that_cannot_be_run_are_left_out() -> None:
+    def run(pixels: np.ndarray, valid: np.ndarray) -> None:
+        if len(pixels) > most:
+            raise PlanError("out of memory")
+
+    jobs = [Job(size=8, batch=n, pixels=np.zeros((1, 8, 8), np.uint8)) for n in (1, 4)]
+    said: list[str] = []
+    most = 2
+    assert [s.batch for s in probe_speeds(run, jobs, device="cpu", share=lambda: 0.25, progress=said.append)] == [1]
+    assert "left out: out of memory" in said
+    most = 9
+    assert {s.share for s in probe_speeds(run, jobs, device="cpu", share=lambda: 0.25)} == {0.25}
+    most = 0
+    with pytest.raises(PlanError, match="out of memory"):
+        probe_speeds(run, jobs, device="cpu")
