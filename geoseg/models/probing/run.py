@@ -40,8 +40,8 @@ class Place:
     """Processor and cores, for the result."""
     memory_bytes: int = 4_000_000_000
     """That a forward pass may take."""
-    share: Callable[[], float] = lambda: 1.0
-    """Tells which share of the machine's speed other work leaves at the moment."""
+    cores: int | None = None
+    """That a pass keeps busy on a free machine; None on a GPU."""
 
 
 def probe_bundle(
@@ -154,7 +154,7 @@ class _Work:
         if not jobs:
             raise PlanError(f"no patch of {', '.join(str(s) for s in sizes)} px fits into memory: name smaller --sizes")
         place = self._place
-        return probe_speeds(self._run, jobs, device=place.device, share=place.share, progress=progress)
+        return probe_speeds(self._run, jobs, device=place.device, cores=place.cores, progress=progress)
 
     def _batches(self, sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
         """(size, batch): one patch, and as many as the planner would take."""

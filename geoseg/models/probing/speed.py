@@ -18,6 +18,7 @@ from geoseg.errors import PlanError
 from geoseg.models.probing.result import ProbedSpeed
 
 _ROUNDS = 3
+_BUSY = 0.9  # of all cores' time that a pass takes on a free machine: not all of it can be shared out
 
 Run = Callable[[npt.NDArray[np.generic], npt.NDArray[np.bool_]], object]
 """A forward pass of (N, C, s, s) stored pixels and (N, s, s) validity; returns when it is done."""
@@ -44,18 +45,19 @@ def probe_speeds(
     jobs: Sequence[Job],
     *,
     device: str,
-    share: Callable[[], float] = lambda: 1.0,
+    cores: int | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[ProbedSpeed, ...]:
     """Times batches: each is run once to warm up and watch its memory, then in rounds, so that moods hit all alike.
 
-    Of each, the pass counts that is the median by what it would have taken on a free machine.
+    Of each, the pass counts that would have been the quickest on a free machine.
 
     Args:
         run: a forward pass.
         jobs: what to run.
         device: ``cpu`` or a CUDA device.
-        share: tells which share of the machine other work leaves at the moment.
+        cores: that a pass keeps busy on a free machine: the processor time that it got tells what other work left of
+            them. None: nothing is to be told from that.
         progress: told what is being done, and which batches are left out because they cannot be run.
 
     Raises:
@@ -77,10 +79,10 @@ def probe_speeds(
         progress(f"speed, round {number} of {_ROUNDS}")
         for k, found in passes.items():
             inputs = jobs[k].inputs
-            before, started = share(), time.perf_counter()
+            spent, started = time.process_time(), time.perf_counter()
             run(*inputs)
-            seconds = time.perf_counter() - started
-            found.append((seconds, (before + share()) / 2))
+            seconds, spent = time.perf_counter() - started, time.process_time() - spent
+            found.append((seconds, 1.0 if cores is None else min(1.0, spent / (seconds * cores * _BUSY))))
     return tuple(_speed(jobs[k], found, taken=memory[k]) for k, found in passes.items())
 
 
@@ -94,8 +96,7 @@ def _warm(run: Run, job: Job, *, device: str) -> int | None:
 
 
 def _speed(job: Job, passes: list[tuple[float, float]], *, taken: int | None) -> ProbedSpeed:
-    passes = sorted(passes, key=lambda p: p[0] * p[1])
-    seconds, left = passes[len(passes) // 2]
+    seconds, left = min(passes, key=lambda p: p[0] * p[1])
     return ProbedSpeed(size=job.size, batch=job.batch, seconds=round(seconds, 6), bytes=taken, share=round(left, 4))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -146,10 +147,26 @@ def test_batches_that_cannot_be_run_are_left_out() -> None:
     jobs = [Job(size=8, batch=n, pixels=np.zeros((1, 8, 8), np.uint8)) for n in (1, 4)]
     said: list[str] = []
     most = 2
-    assert [s.batch for s in probe_speeds(run, jobs, device="cpu", share=lambda: 0.25, progress=said.append)] == [1]
+    assert [s.batch for s in probe_speeds(run, jobs, device="cpu", progress=said.append)] == [1]
     assert "left out: out of memory" in said
-    most = 9
-    assert {s.share for s in probe_speeds(run, jobs, device="cpu", share=lambda: 0.25)} == {0.25}
     most = 0
     with pytest.raises(PlanError, match="out of memory"):
         probe_speeds(run, jobs, device="cpu")
+
+
+def test_time_that_other_work_took_is_no_time_of_the_network() -> None:
+    """A pass that waits two thirds of its time would be three times as quick on a free machine."""
+
+    def run(pixels: np.ndarray, valid: np.ndarray) -> None:
+        until = time.process_time() + 0.05
+        while time.process_time() < until:
+            pass
+        time.sleep(0.1)
+
+    job = Job(size=8, batch=1, pixels=np.zeros((1, 8, 8), np.uint8))
+    (speed,) = probe_speeds(run, [job], device="cpu", cores=1)
+    assert speed.share < 0.5
+    assert speed.seconds * speed.share == pytest.approx(0.05 / 0.9, rel=0.1)
+    (plain,) = probe_speeds(run, [job], device="cpu")
+    assert plain.share == 1
+    assert plain.seconds >= 0.15
