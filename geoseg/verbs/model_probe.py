@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +114,7 @@ def model_probe(
         runtime=runs,
         machine=named,
         memory_bytes=int(room * _MEMORY_SHARE),
-        share=partial(machine.free_share, 0.25),
+        cores=has.threads if has.device == "cpu" else None,
     )
     progress("cutting patches out of scenes")
     side = _frame_side(bundle.card, memory_bytes=place.memory_bytes)

@@ -47,11 +47,11 @@ class ProbedSpeed:
     batch: int
     """Patches per forward pass."""
     seconds: float
-    """Median of some forward passes: from stored pixels to logits."""
+    """Of the best of some forward passes: from stored pixels to logits."""
     bytes: int | None
     """Memory that it took beyond what the process held; None where it cannot be told."""
     share: float = 1.0
-    """Of the machine's speed that other work left meanwhile."""
+    """Of the machine that other work left to it."""
 
     @property
     def pixels(self) -> int:

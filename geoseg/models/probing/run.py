@@ -42,8 +42,8 @@ class Place:
     """Processor and cores, for the result."""
     memory_bytes: int = 4_000_000_000
     """That a forward pass may take."""
-    share: Callable[[], float] = lambda: 1.0
-    """Tells which share of the machine's speed other work leaves at the moment."""
+    cores: int | None = None
+    """That a pass keeps busy on a free machine; None on a GPU."""
 
 
 def probe_bundle(
@@ -150,31 +150,13 @@ class _Work:
         Raises:
             PlanError: if nothing could be run.
         """
-        from geoseg.models.probing.speed import probe_speed
+        from geoseg.models.probing.speed import Job, probe_speeds
 
-        found: list[ProbedSpeed] = []
-        refused: PlanError | None = None
-        for size, batch in self._batches(sizes):
-            progress(f"speed, {batch} x {size} px")
-            try:
-                found.append(
-                    probe_speed(
-                        self._run,
-                        self._filling(size),
-                        size=size,
-                        batch=batch,
-                        device=self._place.device,
-                        share=self._place.share,
-                    )
-                )
-            except PlanError as error:
-                refused = error
-                progress(f"left out: {error}")
-        if not found:
-            raise refused or PlanError(
-                f"no patch of {', '.join(str(s) for s in sizes)} px fits into memory: name smaller --sizes"
-            )
-        return tuple(found)
+        jobs = [Job(size=size, batch=batch, pixels=self._filling(size)) for size, batch in self._batches(sizes)]
+        if not jobs:
+            raise PlanError(f"no patch of {', '.join(str(s) for s in sizes)} px fits into memory: name smaller --sizes")
+        place = self._place
+        return probe_speeds(self._run, jobs, device=place.device, cores=place.cores, progress=progress)
 
     def _batches(self, sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
         """(size, batch): one patch, and as many as the planner would take."""

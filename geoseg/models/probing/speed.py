@@ -6,63 +6,98 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from geoseg.errors import PlanError
 from geoseg.models.probing.result import ProbedSpeed
 
-_ENOUGH_SECONDS = 4.0  # of repeats at one size and batch
-_REPEATS = 5
+_ROUNDS = 3
+_BUSY = 0.9  # of all cores' time that a pass takes on a free machine: not all of it can be shared out
+
+Run = Callable[[npt.NDArray[np.generic], npt.NDArray[np.bool_]], object]
+"""A forward pass of (N, C, s, s) stored pixels and (N, s, s) validity; returns when it is done."""
 
 
-def probe_speed(
-    run: Callable[[npt.NDArray[np.generic], npt.NDArray[np.bool_]], object],
-    pixels: npt.NDArray[np.generic],
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A batch to be timed."""
+
+    size: int
+    """Side of the patches, pixels."""
+    batch: int
+    pixels: npt.NDArray[np.generic]
+    """(C, s, s) to fill the batch with."""
+
+    @property
+    def inputs(self) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.bool_]]:
+        """(N, C, s, s) pixels and (N, s, s) validity."""
+        return np.repeat(self.pixels[None], self.batch, axis=0), np.ones((self.batch, self.size, self.size), np.bool_)
+
+
+def probe_speeds(
+    run: Run,
+    jobs: Sequence[Job],
     *,
-    size: int,
-    batch: int,
     device: str,
-    share: Callable[[], float] = lambda: 1.0,
-) -> ProbedSpeed:
-    """The median of up to five passes after one that warms up and whose memory is watched.
+    cores: int | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> tuple[ProbedSpeed, ...]:
+    """Times batches: each is run once to warm up and watch its memory, then in rounds, so that moods hit all alike.
+
+    Of each, the pass counts that would have been the quickest on a free machine.
 
     Args:
-        run: a forward pass of (N, C, s, s) stored pixels and (N, s, s) validity; returns when it is done.
-        pixels: (C, s, s) to fill the batch with.
-        size: s.
-        batch: N.
+        run: a forward pass.
+        jobs: what to run.
         device: ``cpu`` or a CUDA device.
-        share: tells which share of the machine other work leaves at the moment.
+        cores: that a pass keeps busy on a free machine: the processor time that it got tells what other work left of
+            them. None: nothing is to be told from that.
+        progress: told what is being done, and which batches are left out because they cannot be run.
+
+    Raises:
+        PlanError: if none can be run.
     """
-    stacked = np.repeat(pixels[None], batch, axis=0)
-    valid = np.ones((batch, size, size), np.bool_)
+    memory: dict[int, int | None] = {}
+    refused: PlanError | None = None
+    for k, job in enumerate(jobs):
+        progress(f"memory, {job.batch} x {job.size} px")
+        try:
+            memory[k] = _warm(run, job, device=device)
+        except PlanError as error:
+            refused = error
+            progress(f"left out: {error}")
+    if not memory and refused is not None:
+        raise refused
+    passes: dict[int, list[tuple[float, float]]] = {k: [] for k in memory}
+    for number in range(1, _ROUNDS + 1):
+        progress(f"speed, round {number} of {_ROUNDS}")
+        for k, found in passes.items():
+            inputs = jobs[k].inputs
+            spent, started = time.process_time(), time.perf_counter()
+            run(*inputs)
+            seconds, spent = time.perf_counter() - started, time.process_time() - spent
+            found.append((seconds, 1.0 if cores is None else min(1.0, spent / (seconds * cores * _BUSY))))
+    return tuple(_speed(jobs[k], found, taken=memory[k]) for k, found in passes.items())
+
+
+def _warm(run: Run, job: Job, *, device: str) -> int | None:
+    """Bytes that a first pass takes; None where they fitted into what the process held, or cannot be told."""
+    inputs = job.inputs
     with peak_memory(device) as peak:
-        run(stacked, valid)
-    passes: list[tuple[float, float]] = []
-    before = share()
-    while len(passes) < _REPEATS and sum(seconds for seconds, _ in passes) < _ENOUGH_SECONDS:
-        started = time.perf_counter()
-        run(stacked, valid)
-        seconds = time.perf_counter() - started
-        after = share()
-        passes.append((seconds, (before + after) / 2))
-        before = after
-    passes.sort(key=lambda p: p[0] * p[1])  # by what each would have taken on a free machine
-    seconds, left = passes[len(passes) // 2]
-    took = peak()
-    if took is not None and took < 4 * stacked.size:
-        took = None  # it fitted into what the process held from before
-    return ProbedSpeed(
-        size=size,
-        batch=batch,
-        seconds=round(seconds, 6),
-        bytes=took,
-        share=round(left, 4),
-    )
+        run(*inputs)
+    taken = peak()
+    return None if taken is None or taken < 4 * inputs[0].size else taken
+
+
+def _speed(job: Job, passes: list[tuple[float, float]], *, taken: int | None) -> ProbedSpeed:
+    seconds, left = min(passes, key=lambda p: p[0] * p[1])
+    return ProbedSpeed(size=job.size, batch=job.batch, seconds=round(seconds, 6), bytes=taken, share=round(left, 4))
 
 
 @contextmanager

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from geoseg.errors import PlanError
 from geoseg.models.cache import keep_json
 from geoseg.models.probing.kept import any_probe, keep_probe, kept_probe, place_of
 from geoseg.models.probing.result import ProbedField, ProbedSpeed, ProbeResult
 from geoseg.models.probing.seams import SeamCurve
-from geoseg.models.probing.speed import probe_speed
+from geoseg.models.probing.speed import Job, probe_speeds
 
 CURVE = SeamCurve(size=256, pixels=(1000,) * 16, changed=(120, 90, 60, 40, 30, 20, 10, 5, 4, 3, 2, 1, 0, 0, 0, 0))
 RESULT = ProbeResult(
@@ -130,7 +132,41 @@ def test_memory_that_a_pass_takes_is_seen() -> None:
         sum(range(1_000_000))  # long enough to be looked at
         held.clear()
 
-    speed = probe_speed(run, np.zeros((3, 64, 64), np.uint8), size=64, batch=2, device="cpu")
+    job = Job(size=64, batch=2, pixels=np.zeros((3, 64, 64), np.uint8))
+    (speed,) = probe_speeds(run, [job], device="cpu")
     assert speed.bytes is not None
     assert 50e6 < speed.bytes < 200e6
     assert 0 < speed.seconds < 10
+
+
+def test_batches_that_cannot_be_run_are_left_out() -> None:
+    def run(pixels: np.ndarray, valid: np.ndarray) -> None:
+        if len(pixels) > most:
+            raise PlanError("out of memory")
+
+    jobs = [Job(size=8, batch=n, pixels=np.zeros((1, 8, 8), np.uint8)) for n in (1, 4)]
+    said: list[str] = []
+    most = 2
+    assert [s.batch for s in probe_speeds(run, jobs, device="cpu", progress=said.append)] == [1]
+    assert "left out: out of memory" in said
+    most = 0
+    with pytest.raises(PlanError, match="out of memory"):
+        probe_speeds(run, jobs, device="cpu")
+
+
+def test_time_that_other_work_took_is_no_time_of_the_network() -> None:
+    """A pass that waits two thirds of its time would be three times as quick on a free machine."""
+
+    def run(pixels: np.ndarray, valid: np.ndarray) -> None:
+        until = time.process_time() + 0.05
+        while time.process_time() < until:
+            pass
+        time.sleep(0.1)
+
+    job = Job(size=8, batch=1, pixels=np.zeros((1, 8, 8), np.uint8))
+    (speed,) = probe_speeds(run, [job], device="cpu", cores=1)
+    assert speed.share < 0.5
+    assert speed.seconds * speed.share == pytest.approx(0.05 / 0.9, rel=0.1)
+    (plain,) = probe_speeds(run, [job], device="cpu")
+    assert plain.share == 1
+    assert plain.seconds >= 0.15
