@@ -1,8 +1,8 @@
 """End-to-end `predict` against the bare forward passes of the same patches in the same runtime.
 
-    python benchmarks/overhead.py --side 10000 --rounds 3
+    python benchmarks/overhead.py --side 10000 --rounds 3 [--runtime openvino]
 
-Both are whole processes and alternate. The bare one imports torch, loads the network, and runs as many patches of the
+Both are whole processes and alternate. The bare one imports the runtime, loads the network, and runs as many patches of the
 plan's size as the plan has, on random pixels, normalisation included; it reads, stitches and writes nothing. Printed:
 wall seconds of each, and the median of the rounds' ratios, once against the bare process and once against its forward
 passes alone.
@@ -18,18 +18,23 @@ import time
 
 from common import GEOSEG, WORK, machine, median, run_child, synthetic_scene, table
 
+KEYS = ("threads", "patch_size", "batch_size", "patches", "runtime")
+"""Of a plan: what the bare process is told."""
+
 
 def bare(plan_json: str) -> None:
     """The bare process: prints the seconds of its forward passes."""
     import numpy as np
-    import torch
 
     from geoseg.models.bundle import open_bundle
     from geoseg.models.runtimes import make_predictor
 
     plan = json.loads(plan_json)
-    torch.set_num_threads(plan["threads"])
-    predictor = make_predictor(open_bundle())
+    if plan["runtime"] != "openvino":
+        import torch
+
+        torch.set_num_threads(plan["threads"])
+    predictor = make_predictor(open_bundle(), runtime=plan["runtime"], threads=plan["threads"])
     height, width = plan["patch_size"]
     batch = plan["batch_size"]
     pixels = np.random.default_rng(0).integers(0, 256, (batch, 3, height, width), dtype=np.uint8)
@@ -45,17 +50,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--side", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--runtime", default="auto")
     asked = parser.parse_args()
+    running = ["--runtime", asked.runtime]
     scene = synthetic_scene(asked.side)
     outputs = [WORK / "overhead.tif", WORK / "overhead.zarr"]
-    plan = run_child([*GEOSEG, "plan", str(scene), "--json"]).stdout
-    slim = json.dumps({k: json.loads(plan)[k] for k in ("threads", "patch_size", "batch_size", "patches")})
+    plan = run_child([*GEOSEG, "plan", str(scene), "--json", *running]).stdout
+    slim = json.dumps({k: json.loads(plan)[k] for k in KEYS})
     rows, ratios, forward_ratios = [], [], []
     for number in range(asked.rounds):
         for path in outputs:
             shutil.rmtree(path, ignore_errors=True) if path.suffix == ".zarr" else path.unlink(missing_ok=True)
         ours = run_child(
-            [*GEOSEG, "predict", str(scene), "-q", "--json", "--restart", *(f"-o{path}" for path in outputs)]
+            [*GEOSEG, "predict", str(scene), "-q", "--json", "--restart", *running, *(f"-o{p}" for p in outputs)]
         )
         other = run_child([sys.executable, __file__, "bare", slim])
         forward = float(other.stdout)
@@ -67,7 +74,10 @@ def main() -> None:
              f"{forward_ratios[-1]:.3f}", f"{busy['compute']:.1f}", f"{busy['finish']:.1f}",
              f"{ours.peak_rss_bytes / 1e9:.2f}"]
         )  # fmt: skip
-    print(f"{machine()}; {asked.side} x {asked.side} px, {json.loads(plan)['patches']} patches\n")
+    print(
+        f"{machine()}; {asked.side} x {asked.side} px, {json.loads(plan)['patches']} patches,"
+        f" {json.loads(plan)['runtime']}\n"
+    )
     header = ["round", "predict s", "bare process s", "its forward s", "ratio", "ratio to forward", "compute busy s",
               "finish s", "peak GB"]  # fmt: skip
     print(table(header, rows))
