@@ -134,9 +134,10 @@ def probe(
     Measured are how far away what a class depends on lies, how often classes near a patch's edge differ from those of
     full-frame inference, and speed and memory by patch size. Plans take the halo and the speed from it from then on.
     """
-    from geoseg.verbs import model_probe as verb
+    from geoseg.verbs import model_probe_tables as tables
+    from geoseg.verbs.model_probe import model_probe
 
-    found = verb.model_probe(
+    found = model_probe(
         bundle,
         scenes=scenes,
         sizes=sizes,
@@ -149,8 +150,8 @@ def probe(
     if as_json:
         print_json(found.to_json())
         return
-    print_rows(verb.probe_rows(found), result=True)
-    for table in (verb.field_rows(found.result), verb.seam_rows(found), verb.speed_rows(found.result)):
+    print_rows(tables.probe_rows(found), result=True)
+    for table in (tables.field_rows(found.result), tables.seam_rows(found), tables.speed_rows(found.result)):
         if table:
             click.echo()
             print_rows(table, header=True, result=True)

@@ -38,7 +38,7 @@ PLACING = (
 
 RUNNING = (
     click.option("--stitch", type=click.Choice(STITCHES), default="crop", show_default=True, help="How patches join."),
-    click.option("--overlap", type=AutoInt(), default="auto", help="Overlap of neighbouring patches, pixels."),
+    click.option("--overlap", type=AutoInt(), default="auto", help="Overlap, pixels; auto: a probe's, or the card's."),
     click.option("--tile", type=AutoInt(), default="auto", help="Side of a unit of work, pixels; whole cells."),
     click.option("--batch-size", type=AutoInt(), default="auto", help="Patches per forward pass."),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),

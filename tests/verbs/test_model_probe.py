@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from geoseg.cli.main import cli
@@ -26,6 +28,15 @@ def scene(tmp_path: Path) -> Path:
     valid = np.ones((300, 420), bool)
     valid[:, 200:] = False
     return write_scene(tmp_path / "scene.tif", random_pixels((300, 420)), valid=valid)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """On a busy machine threads of so small a network wait for each other far longer than they work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
