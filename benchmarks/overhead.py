@@ -3,9 +3,9 @@
     python benchmarks/overhead.py --side 10000 --rounds 3 [--runtime openvino]
 
 Both are whole processes and alternate. The bare one imports the runtime, loads the network, and runs as many patches of
-the plan's size as the plan has, on random pixels, normalisation included; it reads, stitches and writes nothing. It prints
-wall seconds of each, and the median of the rounds' ratios, once against the bare process and once against its forward
-passes alone.
+the plan's size as the plan has, on random pixels, normalisation included; it reads, stitches and writes nothing. Told
+are wall seconds of each, and the median of the rounds' ratios, once against the bare process and once against its
+forward passes alone.
 """
 
 from __future__ import annotations
