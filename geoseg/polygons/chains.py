@@ -113,7 +113,12 @@ def _find_segments(padded: Ids, window: Window, vertices: Vertices) -> _Segments
     turned = np.ascontiguousarray(padded.T)
     row, col = window.row_off, window.col_off
     parts = []
-    for direction, source, across, origin in ((0, padded, 1, col), (1, turned, 1, row), (2, padded, -1, col), (3, turned, -1, row)):
+    for direction, source, across, origin in (
+        (0, padded, 1, col),
+        (1, turned, 1, row),
+        (2, padded, -1, col),
+        (3, turned, -1, row),
+    ):
         low, high = _straight(source, across=across, origin=origin, vertices=vertices)
         if source is turned:
             low, high = low[:, ::-1], high[:, ::-1]

@@ -52,9 +52,7 @@ def polygonise(
         confidence: reads the confidence; None if there is none.
     """
     joiner = Joiner(shape[1])
-    work = partial(
-        _trace, read=read, width=shape[1], vertices=vertices or Vertices(), confidence=confidence
-    )
+    work = partial(_trace, read=read, width=shape[1], vertices=vertices or Vertices(), confidence=confidence)
     for traced in in_order(pool, work, split(shape, size=(tile, tile)), ahead=ahead):
         if len(traced.whole):
             yield traced.whole

@@ -96,9 +96,7 @@ class Regions:
         )
 
 
-def assemble(
-    facts: Facts, *, region: Ints, coords: Coords, rings: Ints, doubtful: npt.NDArray[np.bool_]
-) -> Regions:
+def assemble(facts: Facts, *, region: Ints, coords: Coords, rings: Ints, doubtful: npt.NDArray[np.bool_]) -> Regions:
     """Sorts rings by their regions, the outer one first.
 
     Args:

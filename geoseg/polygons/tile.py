@@ -122,9 +122,7 @@ def _continued(padded: Ids, own: Ints, side: str) -> Ints:
     return np.where((rim == beyond) & (rim != IGNORE), own, -1)
 
 
-def _facts(
-    runs: Runs, classes: Ids, window: Window, *, width: int, confidence: npt.NDArray[np.uint8] | None
-) -> Facts:
+def _facts(runs: Runs, classes: Ids, window: Window, *, width: int, confidence: npt.NDArray[np.uint8] | None) -> Facts:
     first = runs.first
     row, col = np.divmod(first, window.width)
     nothing = np.zeros(runs.count, np.int64)
