@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import click
@@ -9,6 +10,9 @@ import click
 from geoseg.cli.options import PRINTING, with_options
 from geoseg.cli.params import Words
 from geoseg.cli.report import print_json, print_rows, say
+
+
+_EVERY = 10.0  # seconds between lines
 
 
 @click.command(short_help="A class map as polygons.")
@@ -41,7 +45,7 @@ def export(
     from geoseg.verbs.export import export as write
 
     options.pop("debug")
-    made = write(source, outputs, dissolve=not explode, **options)
+    made = write(source, outputs, dissolve=not explode, on_stage=_Lines(quiet=quiet), **options)
     for note in made.notes:
         say(f"note  {note}", quiet=quiet)
     print_rows(made.rows(), header=True, quiet=quiet)
@@ -49,3 +53,16 @@ def export(
         say(f"wrote  {path}", quiet=quiet)
     if as_json:
         print_json(made.to_json())
+
+
+class _Lines:
+    """Says now and then how far it is."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet, self._last = quiet, time.monotonic()
+
+    def __call__(self, stage: str, done: int, tiles: int) -> None:
+        now = time.monotonic()
+        if now - self._last >= _EVERY:
+            self._last = now
+            say(f"{stage}  {done}/{tiles}", quiet=self._quiet)

@@ -43,6 +43,10 @@ class ClassMap:
     notes: tuple[str, ...] = ()
     """What a user should know, one sentence each."""
 
+    def classes(self, window: Window) -> Ids:
+        """Class ids (height, width) of a window; 255 where there is none."""
+        return read_labels(self.recipe, window)
+
     def padded(self, window: Window) -> Ids:
         """Class ids (height + 2, width + 2) of a window and its neighbours; 255 outside the map."""
         return read_labels(self.recipe, window.grown(1))

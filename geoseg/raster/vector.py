@@ -74,11 +74,14 @@ class Stage:
     def fill(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Writes all batches."""
         options = pa.ipc.IpcWriteOptions(compression="zstd")
-        with output_errors(self._target), pa.OSFile(str(self._path), "wb") as file:
-            with pa.ipc.new_stream(file, self.schema, options=options) as writer:
-                for batch in batches:
-                    writer.write_batch(batch)
-                    self.rows += batch.num_rows
+        with (
+            output_errors(self._target),
+            pa.OSFile(str(self._path), "wb") as file,
+            pa.ipc.new_stream(file, self.schema, options=options) as writer,
+        ):
+            for batch in batches:
+                writer.write_batch(batch)
+                self.rows += batch.num_rows
 
     @contextmanager
     def reader(self) -> Iterator[pa.RecordBatchReader]:

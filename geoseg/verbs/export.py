@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from geoseg.raster.places import is_store_url
 from geoseg.raster.urls import refuse_credentials
 from geoseg.verbs.evaluate import read_legend
 from geoseg.verbs.export_options import ExportOptions
-from geoseg.verbs.polygons import Totals, write_polygons
+from geoseg.verbs.polygons import OnStage, Totals, write_polygons
 
 _PathLike = str | os.PathLike[str]
 
@@ -64,9 +64,8 @@ class ExportResult:
 
     def rows(self) -> list[tuple[str, ...]]:
         """Regions and areas by class, under a header."""
-        area = "area m2" if self.unit == "m" else "area px"
-        rows = [("class", "polygons", area)]
-        key = area.replace(" ", "_")
+        key = "area_m2" if self.unit == "m" else "area_px"
+        rows: list[tuple[str, ...]] = [("class", "polygons", key)]
         rows += [(c["name"], f"{c['regions']:,}", f"{c[key]:,.1f}") for c in self.classes]
         return [*rows, ("all", f"{self.regions:,}", f"{sum(c[key] for c in self.classes):,.1f}")]
 
@@ -76,7 +75,7 @@ def export(
     outputs: Sequence[_PathLike] | _PathLike,
     *,
     legend: Legend | _PathLike | None = None,
-    on_progress: Callable[[str, int, int], None] | None = None,
+    on_stage: OnStage = lambda _stage, _done, _all: None,
     **options: Any,
 ) -> ExportResult:
     """Writes a class map as polygons: one per region of pixels of one class that touch along an edge.
@@ -85,7 +84,7 @@ def export(
         source: a class map, ``.zarr`` that geoseg wrote or any raster of class ids; nodata and 255 are no polygons.
         outputs: ``*.gpkg``, ``*.parquet`` (GeoParquet), ``*.fgb``, ``*.geojson``; one or several.
         legend: a legend, or a file with one: JSON, or a model bundle; None is the one in the map.
-        on_progress: called with what is being done, and how many tiles of how many are.
+        on_stage: told what is being done, and how many tiles of how many are.
         **options: fields of :class:`geoseg.verbs.export_options.ExportOptions`.
 
     Raises:
@@ -105,7 +104,7 @@ def export(
         for target in targets:
             LocalFolder(target).make_folder()
         locks = held.enter_context(hold([LocalFolder(target) for target in targets]))
-        totals = write_polygons(found, targets, asked, check=locks.check, on_progress=on_progress)
+        totals = write_polygons(found, targets, asked, check=locks.check, on_stage=on_stage)
     return ExportResult(
         source=uri,
         outputs=tuple(str(target) for target in targets),
