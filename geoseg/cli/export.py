@@ -11,7 +11,6 @@ from geoseg.cli.options import PRINTING, with_options
 from geoseg.cli.params import Words
 from geoseg.cli.report import print_json, print_rows, say
 
-
 _EVERY = 10.0  # seconds between lines
 
 

@@ -9,7 +9,6 @@ border. Regions are 4-connected: where two pixels of one class touch at a corner
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +16,8 @@ import numpy.typing as npt
 
 from geoseg.geometry.windows import Window
 from geoseg.legend import IGNORE
-from geoseg.polygons.ragged import Ints, offsets_of
+from geoseg.polygons.ragged import Ints
+from geoseg.polygons.walk import walk
 
 Ids = npt.NDArray[np.uint8]
 Coords = npt.NDArray[np.int32]
@@ -80,22 +80,22 @@ def find_chains(padded: Ids, window: Window, *, width: int, vertices: Vertices) 
         width: of the scene, pixels.
         vertices: which a ring has.
     """
-    shape = window.shape
+    shape, origin = window.shape, np.array([window.row_off, window.col_off])
     found = _find_segments(padded, window, vertices)
     turn, after, smooth, tight = _what_follows(padded, window, found, vertices)
     direction = (found.direction + turn) % 4
-    inside = (after >= 0).all(axis=1) & (after < shape).all(axis=1)
+    inside = ((after >= 0) & (after < shape)).all(axis=1)
     names = np.full(4 * shape[0] * shape[1], -1, np.int32)
     names[_place(found.direction, found.start, shape)] = np.arange(len(found.direction), dtype=np.int32)
     following = np.where(inside, names[_place(direction, np.where(inside[:, None], after, 0), shape)], -1)
     doubtful = np.zeros(len(following), np.bool_)
     doubtful[following[tight]] = True  # a border that keeps to its pixel stays in the tile
-    order, offsets, open_count = _walk(following)
-    corner = _corner(found.direction, found.start) + (window.row_off, window.col_off)
+    order, offsets, open_count = walk(following, second=found.direction % 2 == 1)
+    corner = _corner(found.direction, found.start) + origin
     first, last = order[offsets[:-1]], order[offsets[1:] - 1]
     closed = np.arange(len(first)) >= open_count
     begin = _name(found.direction[first], corner[first], width)
-    tail = _corner((found.direction[last] + 1) % 4, found.end[last]) + (window.row_off, window.col_off)
+    tail = _corner((found.direction[last] + 1) % 4, found.end[last]) + origin
     return Chains(
         coords=corner[order, ::-1].astype(np.int32),
         doubtful=doubtful[order],
@@ -124,8 +124,8 @@ def _find_segments(padded: Ids, window: Window, vertices: Vertices) -> _Segments
             low, high = low[:, ::-1], high[:, ::-1]
         start, end = (low, high) if direction in (0, 3) else (high, low)
         parts.append((np.full(len(start), direction), start, end))
-    direction, start, end = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return _Segments(direction=direction, start=start, end=end)
+    directions, starts, ends = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return _Segments(direction=directions, start=starts, end=ends)
 
 
 def _straight(padded: Ids, *, across: int, origin: int, vertices: Vertices) -> tuple[Ints, Ints]:
@@ -163,70 +163,23 @@ def _what_follows(
     if vertices.junctions:
         smooth &= beside == corner
     if vertices.every:
-        where = _corner((found.direction + 1) % 4, found.end) + (window.row_off, window.col_off)
+        origin = np.array([window.row_off, window.col_off])
+        where = _corner((found.direction + 1) % 4, found.end) + origin
         along = np.where(found.direction % 2 == 0, where[:, 1], where[:, 0])
         smooth &= along % vertices.every != 0
     return turn, after, smooth, (turn == _LEFT) & (corner == own)
 
 
-def _walk(following: Ints) -> tuple[Ints, Ints, int]:
-    """Segments in the order of their chains, offsets of the chains, and how many of them, the first ones, are open.
-
-    Plain Python: a step costs 0.1 µs, no more than NumPy's logarithm of the longest chain many rounds.
-    """
-    count = len(following)
-    led_to = np.zeros(count, np.bool_)
-    led_to[following[following >= 0]] = True
-    steps = following.tolist()
-    seen = bytearray(count)
-    order: list[int] = []
-    offsets = [0]
-    for start in np.flatnonzero(~led_to).tolist():
-        at = start
-        while at >= 0:
-            seen[at] = 1
-            order.append(at)
-            at = steps[at]
-        offsets.append(len(order))
-    open_count = len(offsets) - 1
-    for start in _unseen(seen):
-        at = start
-        while not seen[at]:
-            seen[at] = 1
-            order.append(at)
-            at = steps[at]
-        offsets.append(len(order))
-    return np.array(order, np.int64), np.array(offsets, np.int64), open_count
-
-
-def _unseen(seen: bytearray) -> Iterator[int]:
-    """The next item that nobody has seen, as long as there is one."""
-    at = seen.find(0)
-    while at >= 0:
-        yield at
-        at = seen.find(0, at)
-
-
 def _corner(direction: Ints, pixel: Ints) -> Ints:
     """(n, 2): row and column of the corner at which a segment begins that runs along a pixel."""
-    return pixel + np.array([(1, 0), (1, 1), (0, 1), (0, 0)])[direction]
+    return np.asarray(pixel + np.array([(1, 0), (1, 1), (0, 1), (0, 0)])[direction])
 
 
 def _place(direction: Ints, pixel: Ints, shape: tuple[int, int]) -> Ints:
     """A number for each direction and pixel of the tile."""
-    return (direction * shape[0] + pixel[:, 0]) * shape[1] + pixel[:, 1]
+    return np.asarray((direction * shape[0] + pixel[:, 0]) * shape[1] + pixel[:, 1])
 
 
 def _name(direction: Ints, corner: Ints, width: int) -> Ints:
     """A number for each direction and corner of the scene."""
-    return (corner[:, 0] * (width + 1) + corner[:, 1]) * 4 + direction
-
-
-def walk_rings(following: Ints) -> tuple[Ints, Ints]:
-    """The rings of a permutation: its items in their order, and the offsets of the rings."""
-    order, offsets, open_count = _walk(following)
-    assert open_count == 0
-    return order, offsets
-
-
-__all__ = ["Chains", "Coords", "Vertices", "find_chains", "offsets_of", "walk_rings"]
+    return np.asarray((corner[:, 0] * (width + 1) + corner[:, 1]) * 4 + direction)

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from geoseg.polygons import ragged
-from geoseg.polygons.chains import walk_rings
 from geoseg.polygons.ragged import Ints
 from geoseg.polygons.regions import Facts, Regions, assemble
 from geoseg.polygons.tile import OpenRegions, TracedTile
+from geoseg.polygons.walk import walk_rings
 
 
 class Joiner:

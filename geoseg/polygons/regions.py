@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from geoseg.polygons import ragged
-from geoseg.polygons.chains import Coords, walk_rings
+from geoseg.polygons.chains import Coords
 from geoseg.polygons.ragged import Ints
+from geoseg.polygons.walk import walk_rings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

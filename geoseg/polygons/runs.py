@@ -38,11 +38,11 @@ class Runs:
         """First pixel of each region, counted row by row."""
         there = np.flatnonzero(self.region >= 0)
         _, index = np.unique(self.region[there], return_index=True)
-        return self.starts[there[index]]
+        return np.asarray(self.starts[there[index]])
 
     def at(self, pixels: npt.NDArray[np.integer]) -> Ints:
         """Regions of pixels that are counted row by row; -1 where there is no class."""
-        return self.region[self.run.ravel()[pixels]]
+        return np.asarray(self.region[self.run.ravel()[pixels]])
 
     def sums(self, of_runs: npt.NDArray[np.generic]) -> Ints:
         """Sums over regions of whole numbers that belong to runs."""

@@ -90,7 +90,9 @@ def _summed(borders: Ints) -> Ints:
         return np.zeros((0, 4), np.int64)
     order = np.lexsort((high, low))
     low, high, sides = low[order], high[order], borders[order, 2:]
-    starts = np.flatnonzero(np.append(True, (np.diff(low) != 0) | (np.diff(high) != 0)))
+    begins = np.ones(len(low), np.bool_)
+    begins[1:] = (np.diff(low) != 0) | (np.diff(high) != 0)
+    starts = np.flatnonzero(begins)
     return np.column_stack([low[starts], high[starts], np.add.reduceat(sides, starts, axis=0)])
 
 
@@ -145,6 +147,3 @@ def _across(tiles: Sequence[SurveyedTile], base: Ints) -> Ints:
             )
             found.append(np.column_stack([pairs, counts[:, None] * np.array(sides)]))
     return np.concatenate(found)
-
-
-__all__ = ["Graph", "SurveyedTile", "join_graph", "survey_tile"]

@@ -15,9 +15,6 @@ from geoseg.polygons.ragged import Ints
 from geoseg.polygons.regions import Facts, Regions, assemble
 from geoseg.polygons.runs import Runs, find_runs
 
-SIDES = {"top": (0, slice(1, -1)), "bottom": (-1, slice(1, -1)), "left": (slice(1, -1), 0), "right": (slice(1, -1), -1)}
-"""Where a padded tile holds the pixels of its neighbours."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class OpenRegions:
@@ -116,9 +113,8 @@ def take_chains(chains: Chains, items: npt.NDArray[np.integer]) -> Chains:
 
 def _continued(padded: Ids, own: Ints, side: str) -> Ints:
     """Along a side, the regions that have a pixel of their class beyond it; -1 for none."""
-    inner = padded[1:-1, 1:-1][{"top": 0, "bottom": -1}.get(side, slice(None))]
-    rim = inner if inner.ndim == 1 else inner[:, {"left": 0, "right": -1}[side]]
-    beyond = padded[SIDES[side]]
+    turned = padded if side in ("top", "bottom") else padded.T
+    beyond, rim = (turned[:2] if side in ("top", "left") else turned[:-3:-1])[:, 1:-1]
     return np.where((rim == beyond) & (rim != IGNORE), own, -1)
 
 
@@ -126,11 +122,14 @@ def _facts(runs: Runs, classes: Ids, window: Window, *, width: int, confidence: 
     first = runs.first
     row, col = np.divmod(first, window.width)
     nothing = np.zeros(runs.count, np.int64)
-    known = None if confidence is None else confidence != IGNORE
+    percent, measured = nothing, nothing
+    if confidence is not None:
+        known = confidence != IGNORE
+        percent, measured = runs.totals(np.where(known, confidence, 0)), runs.totals(known.view(np.uint8))
     return Facts(
         classes=classes.ravel()[first],
         pixels=runs.sums(runs.lengths),
         first=(row + window.row_off) * width + col + window.col_off,
-        percent=nothing if confidence is None else runs.totals(np.where(known, confidence, 0)),
-        measured=nothing if known is None else runs.totals(known.view(np.uint8)),
+        percent=percent,
+        measured=measured,
     )

@@ -73,8 +73,8 @@ class RowMaker:
         self,
         shapes: Any,
         classes: npt.NDArray[np.uint8],
-        areas: Points,
-        perimeters: Points,
+        areas: npt.NDArray[Any],
+        perimeters: npt.NDArray[Any],
         percent: npt.NDArray[Any],
         measured: npt.NDArray[Any],
     ) -> pa.RecordBatch:
@@ -137,7 +137,8 @@ def row_maker(source: ClassMap, ground: Ground, *, dst_crs: str | None) -> RowMa
         ("model", pa.string()),
         ("geometry", pa.binary()),
     ]
-    crs, operation, turn, middle, notes = own, None, None, 0.0, ()
+    crs, operation, turn, middle = own, None, None, 0.0
+    notes: tuple[str, ...] = ()
     if dst_crs is not None:
         if own is None:
             raise SceneError(f"--dst-crs {dst_crs}: the map has no CRS to come from; leave it out")

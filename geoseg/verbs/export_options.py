@@ -32,8 +32,6 @@ class ExportOptions:
     """Replace existing outputs."""
     tile: int = 1024
     """Side of the tiles that are traced at once, pixels; changes nothing but memory and the order of polygons."""
-    workers: int | None = None
-    """Processes that trace tiles; 1: this one. None: as many as there are cores where the map is worth it."""
 
     def __post_init__(self) -> None:
         for name in ("min_area", "simplify"):
@@ -42,8 +40,6 @@ class ExportOptions:
                 raise PlanError(f"{name} {value!r}: give a number from 0")
         if self.tile < 1:
             raise PlanError(f"tile {self.tile}: give 1 or more pixels")
-        if self.workers is not None and self.workers < 1:
-            raise PlanError(f"workers {self.workers}: give 1 or more")
 
 
 def chosen_ids(wanted: Sequence[str | int], legend: Legend, *, where: str) -> frozenset[int]:

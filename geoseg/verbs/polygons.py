@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from geoseg.geometry.windows import split
-from geoseg.inference.machine import memory_bytes
+from geoseg.inference.machine import core_count, memory_bytes
 from geoseg.legend import Legend
 from geoseg.polygons.absorb import absorb, first_pixels
 from geoseg.polygons.chains import Vertices
@@ -26,7 +26,6 @@ from geoseg.raster.class_map import ClassMap
 from geoseg.raster.polygon_rows import RowMaker, row_maker
 from geoseg.raster.vector import VectorLayer, staged, write_vectors
 from geoseg.verbs.export_options import ExportOptions, chosen_ids
-from geoseg.verbs.export_workers import workers_of
 
 OnStage = Callable[[str, int, int], None]
 """Told what is being done, and how many tiles of how many are."""
@@ -110,13 +109,12 @@ def write_polygons(
     rows = row_maker(source, ground, dst_crs=options.dst_crs)
     totals = Totals(ground.unit, (*notes, *rows.notes))
     job = _Job(source=source, options=options, ground=ground, on_stage=on_stage)
-    with workers_of(options.workers, pixels=source.geobox.shape[0] * source.geobox.shape[1]) as workers:
-        with staged(targets[0], rows.schema) as stage:
-            stage.fill(_batches(job.regions(workers.pool, ids=ids), rows, workers.pool, options=options, totals=totals))
-            totals.rows = stage.rows
-            check()
-            on_stage("writing", 0, len(targets))
-            write_vectors(stage, targets, _layer(source, rows, totals, options))
+    with ThreadPoolExecutor(core_count()) as pool, staged(targets[0], rows.schema) as stage:
+        stage.fill(_batches(job.regions(pool, ids=ids), rows, pool, options=options, totals=totals))
+        totals.rows = stage.rows
+        check()
+        on_stage("writing", 0, len(targets))
+        write_vectors(stage, targets, _layer(source, rows, totals, options))
     return totals
 
 
