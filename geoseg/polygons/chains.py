@@ -84,7 +84,7 @@ def find_chains(padded: Ids, window: Window, *, width: int, vertices: Vertices) 
     found = _find_segments(padded, window, vertices)
     turn, after, smooth, tight = _what_follows(padded, window, found, vertices)
     direction = (found.direction + turn) % 4
-    inside = ((after >= 0) & (after < shape)).all(axis=1)
+    inside = np.asarray(((after >= 0) & (after < shape)).all(axis=1))
     names = np.full(4 * shape[0] * shape[1], -1, np.int32)
     names[_place(found.direction, found.start, shape)] = np.arange(len(found.direction), dtype=np.int32)
     following = np.where(inside, names[_place(direction, np.where(inside[:, None], after, 0), shape)], -1)

@@ -90,8 +90,8 @@ def _summed(borders: Ints) -> Ints:
         return np.zeros((0, 4), np.int64)
     order = np.lexsort((high, low))
     low, high, sides = low[order], high[order], borders[order, 2:]
-    begins = np.ones(len(low), np.bool_)
-    begins[1:] = (np.diff(low) != 0) | (np.diff(high) != 0)
+    begins: npt.NDArray[np.bool_] = np.ones(len(low), np.bool_)
+    begins[1:] = (low[1:] != low[:-1]) | (high[1:] != high[:-1])
     starts = np.flatnonzero(begins)
     return np.column_stack([low[starts], high[starts], np.add.reduceat(sides, starts, axis=0)])
 

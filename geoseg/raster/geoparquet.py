@@ -46,6 +46,15 @@ def write_geoparquet(
         writer.add_key_value_metadata(items)
 
 
+def read_items(path: Path) -> dict[str, str]:
+    """The text items of a file; empty if it cannot be read."""
+    try:
+        found = parquet.read_metadata(path).metadata or {}
+    except (OSError, pa.ArrowException):
+        return {}
+    return {key.decode(): value.decode(errors="replace") for key, value in found.items()}
+
+
 def _bounds(column: pa.Array) -> Any:
     import shapely
 

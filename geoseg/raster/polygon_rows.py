@@ -132,7 +132,7 @@ def row_maker(source: ClassMap, ground: Ground, *, dst_crs: str | None) -> RowMa
         ("name", pa.string()),
         ("area_m2" if ground.unit == "m" else "area_px", pa.float64()),
         (f"perimeter_{ground.unit}", pa.float64()),
-        *([("confidence", pa.float64())] if source.has_confidence else []),
+        *([("confidence", pa.float64())] if source.confidence is not None else []),
         ("scene", pa.string()),
         ("model", pa.string()),
         ("geometry", pa.binary()),

@@ -18,7 +18,7 @@ from geoseg.errors import OutputError
 from geoseg.legend import Legend
 from geoseg.raster.atomic import failure, output_errors, part_path, put_in_place, remove
 from geoseg.raster.geopackage import add_style
-from geoseg.raster.geoparquet import write_geoparquet
+from geoseg.raster.geoparquet import read_items, write_geoparquet
 from geoseg.raster.styles import qml
 
 LAYER = "classes"
@@ -151,6 +151,19 @@ def _write_by_gdal(reader: Any, path: Path, *, driver: str, layer: VectorLayer, 
         RuntimeError,
     ) as error:
         raise OutputError(failure(target, reason=str(error))) from error
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The text items of a finished file; empty where its format has no room for them, or it cannot be read."""
+    if path.suffix.lower() == ".parquet":
+        return read_items(path)
+    import pyogrio
+
+    try:
+        found = pyogrio.read_info(path, layer=LAYER)["dataset_metadata"]
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError):
+        return {}
+    return dict(found or {})
 
 
 def _check_count(path: Path, rows: int, *, target: Path) -> None:

@@ -24,12 +24,10 @@ from geoseg.raster.places import is_store_url
 from geoseg.raster.urls import refuse_credentials
 from geoseg.verbs.evaluate import read_legend
 from geoseg.verbs.export_options import ExportOptions
+from geoseg.verbs.outputs import VECTOR_SUFFIXES
 from geoseg.verbs.polygons import OnStage, Totals, write_polygons
 
 _PathLike = str | os.PathLike[str]
-
-SUFFIXES = (".gpkg", ".parquet", ".fgb", ".geojson")
-"""Of files of polygons."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,13 +127,13 @@ def vector_targets(outputs: Sequence[_PathLike]) -> list[Path]:
         if is_store_url(output):
             raise OutputError(f"polygons cannot be written to a URL ({os.fspath(output)}); give a local path")
         path = Path(output)
-        if path.suffix.lower() not in SUFFIXES:
-            raise OutputError(f"cannot tell what to write to {path}: polygons go to {', '.join(SUFFIXES)}")
+        if path.suffix.lower() not in VECTOR_SUFFIXES:
+            raise OutputError(f"cannot tell what to write to {path}: polygons go to {', '.join(VECTOR_SUFFIXES)}")
         if path in found:
             raise OutputError(f"{path} is named twice")
         found.append(path)
     if not found:
-        raise OutputError(f"name an output: a file that ends in {', '.join(SUFFIXES)}")
+        raise OutputError(f"name an output: a file that ends in {', '.join(VECTOR_SUFFIXES)}")
     return found
 
 

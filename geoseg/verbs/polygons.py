@@ -23,6 +23,7 @@ from geoseg.polygons.regions import Regions
 from geoseg.polygons.simplify import simplified
 from geoseg.polygons.survey import join_graph
 from geoseg.raster.class_map import ClassMap
+from geoseg.raster.locations import PLAN_DIGEST
 from geoseg.raster.polygon_rows import RowMaker, row_maker
 from geoseg.raster.vector import VectorLayer, staged, write_vectors
 from geoseg.verbs.export_options import ExportOptions, chosen_ids
@@ -104,7 +105,7 @@ def write_polygons(
         PlanError: if there is too little memory to simplify.
         OutputError: if a file cannot be written.
     """
-    ids = chosen_ids(options.classes, source.legend, where=source.recipe.uri)
+    ids = chosen_ids(options.classes, source.legend, where=source.name)
     ground, notes = ground_of(source.geobox)
     rows = row_maker(source, ground, dst_crs=options.dst_crs)
     totals = Totals(ground.unit, (*notes, *rows.notes))
@@ -146,7 +147,7 @@ class _Job:
             tile=options.tile,
             pool=pool,
             vertices=vertices,
-            confidence=source.confidence if source.has_confidence else None,
+            confidence=source.confidence,
             on_tile=partial(self._tell, "tracing"),
         )
         if options.simplify > 0:
@@ -201,5 +202,5 @@ def _layer(source: ClassMap, rows: RowMaker, totals: Totals, options: ExportOpti
         crs=rows.crs,
         geometry="MultiPolygon" if options.dissolve else "Polygon",
         legend=source.legend if source.has_legend else totals.present(source.legend),
-        metadata={} if source.digest is None else {"geoseg_plan_digest": source.digest},
+        metadata={} if source.digest is None else {PLAN_DIGEST: source.digest},
     )
