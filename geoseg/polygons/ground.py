@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 Points = npt.NDArray[np.float64]
 
 LONGEST = 64
-"""Pixels of an edge that is measured, or projected, as one straight line. For pixels of up to a kilometre it bends by
-less than a tenth of a pixel."""
+"""Pixels of an edge that is projected as one straight line. For pixels of up to a kilometre it bends by less than a
+tenth of a pixel."""
+
+_MEASURED = 16
+"""Pixels of an edge that is measured as one straight line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -141,7 +144,7 @@ def ground_of(geobox: GeoBox) -> tuple[Ground, tuple[str, ...]]:
     return found, ()
 
 
-def densify(coords: Points, rings: Ints, *, longest: int = LONGEST) -> tuple[Points, Ints]:
+def densify(coords: Points, rings: Ints, *, longest: int = _MEASURED) -> tuple[Points, Ints]:
     """Rings whose edges are no longer than ``longest`` pixels along rows and columns."""
     if not len(coords):
         return coords, rings

@@ -9,7 +9,7 @@ import numpy as np
 
 from geoseg.errors import PlanError
 from geoseg.polygons.ragged import Ints
-from geoseg.polygons.regions import Regions, signed_areas
+from geoseg.polygons.regions import Regions, in_order, signed_areas
 from geoseg.polygons.shapes import polygons_of
 
 BYTES_PER_VERTEX = 700
@@ -20,8 +20,8 @@ def simplified(found: Iterable[Regions], *, tolerance: float, step: tuple[float,
     """All regions of a map, their borders simplified at once, in memory.
 
     Vertices where three regions meet stay, so does the rim of the map and of nodata; of the others some go (the method
-    is Visvalingam and Whyatt's: those whose triangle with their neighbours is smallest). None moves or is made, so
-    what tiles the map came in changes nothing.
+    is Visvalingam and Whyatt's: those whose triangle with their neighbours is smallest). None moves or is made. The
+    map's tiles change nothing.
 
     Args:
         found: regions with vertices wherever three of them meet.
@@ -45,8 +45,10 @@ def simplified(found: Iterable[Regions], *, tolerance: float, step: tuple[float,
                 f"--simplify holds all borders at once: more than {most:,} vertices need more than the"
                 f" {memory / 1e9:.1f} GB there are for it; leave it out, raise --min-area, or export parts of the map"
             )
-    whole = Regions.concatenate(kept)
+    whole = in_order(Regions.concatenate(kept))  # of equal triangles the first one goes: tiles must not decide which
     kept.clear()
+    if not len(whole):
+        return whole
     scale = np.array(step)
     shapes = shapely.coverage_simplify(
         polygons_of(whole, lambda corners: corners * scale), tolerance, simplify_boundary=False

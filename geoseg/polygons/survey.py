@@ -66,8 +66,8 @@ def _along_rows(runs: Runs) -> Ints:
     run, width = runs.run, runs.shape[1]
     begins = np.zeros(run.size, np.bool_)
     begins[runs.starts] = True
-    begins = begins.reshape(run.shape)
-    at = np.flatnonzero(begins[1:] | begins[:-1])
+    rows = begins.reshape(run.shape)
+    at = np.flatnonzero(rows[1:] | rows[:-1])
     sides = np.diff(at, append=run[1:].size)
     one, other = runs.region[run.ravel()[at]], runs.region[run.ravel()[at + width]]
     return np.stack([one, other, sides, np.zeros_like(sides)], axis=1)
@@ -90,7 +90,7 @@ def _summed(borders: Ints) -> Ints:
         return np.zeros((0, 4), np.int64)
     order = np.lexsort((high, low))
     low, high, sides = low[order], high[order], borders[order, 2:]
-    begins: npt.NDArray[np.bool_] = np.ones(len(low), np.bool_)
+    begins = np.ones(len(low), np.bool_)
     begins[1:] = (low[1:] != low[:-1]) | (high[1:] != high[:-1])
     starts = np.flatnonzero(begins)
     return np.column_stack([low[starts], high[starts], np.add.reduceat(sides, starts, axis=0)])

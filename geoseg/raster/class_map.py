@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,9 @@ from geoseg.raster.locations import PLAN_DIGEST
 
 if TYPE_CHECKING:
     from geoseg.raster.zarr_store import ResultStore
+
+_PLAN = "geoseg_plan"
+"""Root attribute of a store with the plan of its run."""
 
 Ids = npt.NDArray[np.uint8]
 
@@ -85,7 +88,7 @@ def open_class_map(uri: str | os.PathLike[str], *, legend: Legend | None = None)
         has_legend=known is not None,
         classes=partial(read_labels, info.recipe),
         confidence=None if store is None or not store.spec.confidence else store.read_confidence,
-        scene=scene_name(uri),
+        scene=_scene_of(facts, uri),
         model=facts.get("geoseg_model"),
         digest=facts.get(PLAN_DIGEST),
         notes=tuple(notes),
@@ -115,9 +118,11 @@ def _read_store(store: ResultStore, window: Window) -> Ids:
     return out
 
 
-def scene_name(uri: str) -> str:
-    """The scene that a map is called after: ``field_classes.tif`` is of ``field``."""
-    return Path(uri.rstrip("/")).stem.removesuffix("_classes")
+def _scene_of(facts: Mapping[str, Any], uri: str) -> str:
+    """Stem of the scene a map was made from, by its plan; else of the map: ``field_classes.tif`` is of ``field``."""
+    plan = facts.get(_PLAN)
+    read = plan.get("scene", {}).get("uri") if isinstance(plan, Mapping) else None
+    return Path(str(read).split("?")[0]).stem if read else Path(uri.rstrip("/")).stem.removesuffix("_classes")
 
 
 def _tags(uri: str) -> dict[str, str]:

@@ -6,6 +6,8 @@ memory does not grow with their number, and gets its name when all are whole.
 
 from __future__ import annotations
 
+import threading
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,6 +31,9 @@ DRIVERS = {".gpkg": "GPKG", ".fgb": "FlatGeobuf", ".geojson": "GeoJSON", ".parqu
 
 GEOMETRY = "geometry"
 """Name of the column of geometries (WKB)."""
+
+_filters = threading.Lock()
+"""The filters of ``warnings`` belong to the whole process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,21 +134,21 @@ def _write_by_gdal(reader: Any, path: Path, *, driver: str, layer: VectorLayer, 
     import pyogrio  # not at the top: GDAL a second time, a third of a second
 
     options: dict[str, Any] = {}
-    if driver == "GPKG":
-        options["dataset_metadata"] = dict(layer.metadata) or None
-    if driver == "GeoJSON" and layer.crs is not None:
-        options["layer_options"] = {"WRITE_NAME": "YES"}
+    if driver == "GPKG" and layer.metadata:  # not of the dataset: GDAL writes an .aux.xml when it reads those
+        options["layer_metadata"] = dict(layer.metadata)
     try:
-        pyogrio.write_arrow(
-            reader,
-            path,
-            layer=LAYER,
-            driver=driver,
-            geometry_name=GEOMETRY,
-            geometry_type=layer.geometry,
-            crs=layer.crs,
-            **options,
-        )
+        with _filters, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="'crs' was not provided")  # said as a note of our own
+            pyogrio.write_arrow(
+                reader,
+                path,
+                layer=LAYER,
+                driver=driver,
+                geometry_name=GEOMETRY,
+                geometry_type=layer.geometry,
+                crs=layer.crs,
+                **options,
+            )
     except (
         pyogrio.errors.DataSourceError,
         pyogrio.errors.DataLayerError,
@@ -160,7 +165,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     import pyogrio
 
     try:
-        found = pyogrio.read_info(path, layer=LAYER)["dataset_metadata"]
+        found = pyogrio.read_info(path, layer=LAYER)["layer_metadata"]
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError):
         return {}
     return dict(found or {})

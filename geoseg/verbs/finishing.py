@@ -93,7 +93,7 @@ def finish(
         from geoseg.verbs.polygons import write_polygons  # not at the top: Arrow is for those who want polygons
 
         enter("polygons")
-        source = map_of_store(store, scene=stem_of(plan.recipe.name))
+        source = map_of_store(store, scene=stem_of(plan.recipe.uris[0]))
         for text in write_polygons(source, files.vectors, ExportOptions(), check=check).notes:
             note(text)
     if files.preview is not None:
