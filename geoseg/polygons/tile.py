@@ -115,7 +115,7 @@ def _continued(padded: Ids, own: Ints, side: str) -> Ints:
     """Along a side, the regions that have a pixel of their class beyond it; -1 for none."""
     turned = padded if side in ("top", "bottom") else padded.T
     beyond, rim = (turned[:2] if side in ("top", "left") else turned[:-3:-1])[:, 1:-1]
-    return np.where((rim == beyond) & (rim != IGNORE), own, -1)
+    return np.where(rim == beyond, own, -1)
 
 
 def _facts(runs: Runs, classes: Ids, window: Window, *, width: int, confidence: npt.NDArray[np.uint8] | None) -> Facts:
