@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from geoseg.verbs.batch import batch
     from geoseg.verbs.calibrate import calibrate
     from geoseg.verbs.evaluate import evaluate
+    from geoseg.verbs.export import export
     from geoseg.verbs.plan import plan
     from geoseg.verbs.predict import predict
     from geoseg.verbs.predict_array import predict_array
@@ -28,6 +29,7 @@ __all__ = [
     "batch",
     "calibrate",
     "evaluate",
+    "export",
     "open_bundle",
     "plan",
     "predict",
@@ -41,6 +43,7 @@ _HOMES = {
     "batch": "geoseg.verbs.batch",
     "calibrate": "geoseg.verbs.calibrate",
     "evaluate": "geoseg.verbs.evaluate",
+    "export": "geoseg.verbs.export",
     "open_bundle": "geoseg.models.bundle",
     "plan": "geoseg.verbs.plan",
     "predict": "geoseg.verbs.predict",

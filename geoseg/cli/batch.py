@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.argument("manifest")
 @click.option("--output", "-o", metavar="FOLDER", help="Where the maps go; the manifest may name others.")
 @click.option(
-    "--outputs", type=Words(), default="cog,zarr", show_default=True, help="What is written: cog, zarr, preview."
+    "--outputs", type=Words(), default="cog,zarr", show_default=True, help="What is written: cog, zarr, preview, gpkg."
 )
 @click.option("--references", metavar="FOLDER", help="Label rasters of the scenes' stems.")
 @click.option("--table", metavar="SQLITE", help="Results table [default: geoseg-batch.sqlite in FOLDER].")

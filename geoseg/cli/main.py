@@ -22,6 +22,7 @@ _COMMANDS = {
     "batch": "geoseg.cli.batch",
     "calibrate": "geoseg.cli.calibrate",
     "evaluate": "geoseg.cli.evaluate",
+    "export": "geoseg.cli.export",
     "model": "geoseg.cli.model",
     "plan": "geoseg.cli.predict",
     "predict": "geoseg.cli.predict",
@@ -53,6 +54,7 @@ def cli() -> None:
     geoseg predict scene.tif                        classes with the default model
     geoseg predict scene.tif -m my.safetensors -o map.tif -o map.zarr
     geoseg predict scene.tif --reference truth.png  and their mIoU
+    geoseg export map.zarr map.gpkg                 polygons, whole across tiles
     geoseg batch scenes.csv -o maps/                many scenes, and a table of what became of them
     geoseg plan scene.tif                           what that would take
     """

@@ -53,8 +53,8 @@ def plan(
     "-o",
     "outputs",
     multiple=True,
-    metavar="OUT.tif|OUT.zarr|FOLDER",
-    help="Targets; repeatable. A .zarr may be s3://…",
+    metavar="OUT.tif|.zarr|.gpkg|.parquet|.fgb|.geojson|FOLDER",
+    help="Targets; repeatable. A .zarr may be s3://…; the last four are polygons (see geoseg export).",
 )
 @click.option("--reference", "-r", "references", multiple=True, metavar="TRUTH", help="Label raster to score against.")
 @click.option("--preview", metavar="PNG", help="Quick look of the classes over the scene.")

@@ -95,6 +95,15 @@ class Window:
             col_stop=max(self.col_stop, other.col_stop),
         )
 
+    def grown(self, rim: int) -> Window:
+        """This rectangle and ``rim`` pixels around it."""
+        return Window(
+            row_off=self.row_off - rim,
+            col_off=self.col_off - rim,
+            height=self.height + 2 * rim,
+            width=self.width + 2 * rim,
+        )
+
     def describe(self) -> str:
         """Words for messages: ``rows 0-512, columns 512-1024``."""
         return f"rows {self.row_off}-{self.row_stop}, columns {self.col_off}-{self.col_stop}"

@@ -58,7 +58,7 @@ def batch(
         manifest: CSV or Parquet with a column ``scene`` (and ``reference``, ``output``), a STAC document (each
             item is a scene), a folder, or a glob.
         output: folder of the maps; the manifest may name others.
-        outputs: what is written for each scene: ``cog``, ``zarr``, ``preview``.
+        outputs: what is written for each scene: ``cog``, ``zarr``, ``preview``, ``gpkg``.
         references: folder with references of the scenes' stems.
         table: the results table; None is ``geoseg-batch.sqlite`` in the output folder, or beside the manifest.
         model: a bundle or its path; None is the one that ships with geoseg.

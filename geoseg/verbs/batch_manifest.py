@@ -15,12 +15,12 @@ from geoseg.raster.urls import is_url, refuse_credentials
 from geoseg.verbs.batch_sources import SCENE_SUFFIXES, Record, read_records
 from geoseg.verbs.outputs import MAP_ENDING, stem_of, without_maps
 
-Kind = Literal["cog", "zarr", "preview"]
-"""What a batch writes for each scene: a GeoTIFF, a Zarr store, a quick look."""
+Kind = Literal["cog", "zarr", "preview", "gpkg"]
+"""What a batch writes for each scene: a GeoTIFF, a Zarr store, a quick look, polygons in a GeoPackage."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-_SUFFIXES = {"cog": ".tif", "zarr": ".zarr", "preview": ".png"}
-_FILES = (".tif", ".tiff", ".zarr", ".png")
+_SUFFIXES = {"cog": ".tif", "zarr": ".zarr", "preview": ".png", "gpkg": ".gpkg"}
+_FILES = (".tif", ".tiff", ".zarr", ".png", ".gpkg")
 _REFERENCES = (*SCENE_SUFFIXES, ".png")
 _NAMED = 5  # of what is wrong; the rest is counted
 

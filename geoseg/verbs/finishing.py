@@ -1,4 +1,4 @@
-"""The end of a run: scores, overviews, COG, quick look, and the store's final name, in that order.
+"""The end of a run: scores, overviews, COG, polygons, quick look, and the store's final name, in that order.
 
 Each is derived from the whole store and renamed into place when it is whole, the store last: stopped anywhere, the
 same command finds what is done by the plan's digest in it, and goes on.
@@ -15,6 +15,7 @@ from geoseg.evaluation.compare import evaluate_windows
 from geoseg.inference.pipeline import Progress
 from geoseg.inference.plan import Plan
 from geoseg.models.source import ModelSource
+from geoseg.raster.class_map import map_of_store
 from geoseg.raster.cog import write_cog
 from geoseg.raster.label_reading import read_labels
 from geoseg.raster.labels import LabelInfo
@@ -22,8 +23,9 @@ from geoseg.raster.locations import PLAN_DIGEST, root_attributes
 from geoseg.raster.quicklook import write_quicklook
 from geoseg.raster.tags import LEGEND_TAG, METRICS_TAG, read_tags
 from geoseg.raster.zarr_store import ResultStore, finish_store
+from geoseg.verbs.export_options import ExportOptions
 from geoseg.verbs.options import RunOptions
-from geoseg.verbs.outputs import Outputs
+from geoseg.verbs.outputs import Outputs, stem_of
 
 
 def provenance(plan: Plan, model: ModelSource) -> dict[str, Any]:
@@ -47,6 +49,7 @@ def finish(
     truth: LabelInfo | None,
     enter: Callable[[str], None],
     check: Callable[[], None],
+    note: Callable[[str], None],
 ) -> dict[str, Any] | None:
     """Derives everything from the whole store; under the outputs' locks.
 
@@ -59,6 +62,7 @@ def finish(
         truth: the reference; None for none.
         enter: told which stage begins.
         check: raises if the locks are lost; called before anything is replaced.
+        note: told what a user should know.
 
     Returns:
         The scores, if there is a reference: they come first, so that every output carries them.
@@ -85,6 +89,13 @@ def finish(
             overwrite=True,
             threads=plan.threads,
         )
+    if files.vectors:
+        from geoseg.verbs.polygons import write_polygons  # not at the top: Arrow is for those who want polygons
+
+        enter("polygons")
+        source = map_of_store(store, scene=stem_of(plan.recipe.uris[0]))
+        for text in write_polygons(source, files.vectors, ExportOptions(), check=check).notes:
+            note(text)
     if files.preview is not None:
         enter("preview")
         write_quicklook(files.preview, store=store, recipe=plan.recipe)
@@ -114,8 +125,7 @@ def tidy_finished(files: Outputs) -> dict[str, Any] | None:
     part, target = files.part, files.store
     if target is None:
         part.discard()
-        assert files.cog is not None
-        text = read_tags(files.cog).get(METRICS_TAG)
+        text = None if files.cog is None else read_tags(files.cog).get(METRICS_TAG)
         return None if text is None else dict(json.loads(text))
     part.retire()
     target.forget_marks()

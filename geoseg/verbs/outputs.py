@@ -19,15 +19,23 @@ from geoseg.raster.urls import is_url, refuse_credentials
 
 _COG_SUFFIXES = (".tif", ".tiff")
 
+VECTOR_SUFFIXES = (".gpkg", ".parquet", ".fgb", ".geojson")
+"""Of files of polygons."""
+
+_UNSIGNED = (".png", ".fgb", ".geojson")
+"""Of outputs that carry no digest of the plan that made them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outputs:
-    """The files one run writes; at least one of ``cog`` and ``zarr`` is there."""
+    """The files one run writes; at least one of ``cog``, ``zarr`` and ``vectors`` is there."""
 
     cog: Path | None
     zarr: Path | str | None
     """A folder, or the URL of a store."""
     preview: Path | None = None
+    vectors: tuple[Path, ...] = ()
+    """Files of polygons."""
 
     @property
     def store(self) -> Location | None:
@@ -36,19 +44,19 @@ class Outputs:
 
     @property
     def part(self) -> Location:
-        """The unfinished store, hidden beside the Zarr target, or beside the COG where there is none."""
-        target = location_of(self.zarr or self.cog or "")
+        """The unfinished store, hidden beside the Zarr target, or beside the first other one where there is none."""
+        target = location_of(self.zarr or self.cog or self.vectors[0])
         return target.sibling(f".{target.name}.part.zarr")
 
     @property
     def files(self) -> tuple[Path, ...]:
         """Those that are plain files."""
-        return tuple(p for p in (self.cog, self.preview) if p is not None)
+        return tuple(p for p in (self.cog, *self.vectors, self.preview) if p is not None)
 
     @property
     def paths(self) -> tuple[Path | str, ...]:
         """All of them."""
-        return tuple(p for p in (self.cog, self.zarr, self.preview) if p is not None)
+        return tuple(p for p in (self.cog, self.zarr, *self.vectors, self.preview) if p is not None)
 
     @property
     def places(self) -> tuple[Location, ...]:
@@ -72,8 +80,8 @@ def choose_outputs(
 
     Args:
         scene: path or URL.
-        wanted: ``*.tif`` and ``*.zarr`` targets, or one folder; a ``.zarr`` may be a URL (``s3://…``); empty for
-            ``<stem>_classes.tif`` and ``<stem>_classes.zarr`` beside the scene (in the current folder for a URL).
+        wanted: ``*.tif``, ``*.zarr`` and polygon targets, or one folder; a ``.zarr`` may be a URL (``s3://…``); empty
+            for ``<stem>_classes.tif`` and ``<stem>_classes.zarr`` beside the scene (in the current folder for a URL).
         preview: a quick-look PNG.
 
     Raises:
@@ -92,6 +100,7 @@ def choose_outputs(
         return _in_folder(scene, _local(wanted[0], what="the folder of a .tif and a .zarr"), look)
     cog: Path | None = None
     store: Path | str | None = None
+    vectors: list[Path] = []
     for target in wanted:
         suffix = Path(target).suffix.lower()
         if suffix in _COG_SUFFIXES:
@@ -101,11 +110,15 @@ def choose_outputs(
             _refuse_second(store, target)
             where = location_of(os.fspath(target).rstrip("/"))
             store = where.path if isinstance(where, LocalFolder) else str(where)
+        elif suffix in VECTOR_SUFFIXES:
+            _refuse_second(next((v for v in vectors if v.suffix.lower() == suffix), None), target)
+            vectors.append(_local(target, what="a file of polygons"))
         else:
             raise OutputError(
-                f"cannot tell what to write to {target}: outputs end in .tif or .zarr, or in / for a folder"
+                f"cannot tell what to write to {target}: outputs end in .tif or .zarr, {', '.join(VECTOR_SUFFIXES)}"
+                " for polygons, or in / for a folder"
             )
-    return Outputs(cog=cog, zarr=store, preview=look)
+    return Outputs(cog=cog, zarr=store, preview=look, vectors=tuple(vectors))
 
 
 def refuse_outputs(outputs: Outputs, *, scene: str, overwrite: bool, plan_digest: str | None = None) -> None:
@@ -116,7 +129,7 @@ def refuse_outputs(outputs: Outputs, *, scene: str, overwrite: bool, plan_digest
         scene: never overwritten by its own result.
         overwrite: existing outputs may be replaced.
         plan_digest: of the run of which something was left. An output that carries it is this run's own: it was
-            stopped between two renames. A quick look carries nothing and counts as its own.
+            stopped between two renames. A quick look, FlatGeobuf or GeoJSON carries nothing and counts as its own.
 
     Raises:
         OutputExistsError: if an output exists.
@@ -131,7 +144,7 @@ def refuse_outputs(outputs: Outputs, *, scene: str, overwrite: bool, plan_digest
         if isinstance(path, Path):
             refuse_unwritable(path)
     for path in outputs.files:
-        own = plan_digest is not None and (path == outputs.preview or _carries(path, plan_digest))
+        own = plan_digest is not None and (path.suffix.lower() in _UNSIGNED or _carries(path, plan_digest))
         refuse_existing(path, overwrite=overwrite or own)
     store = outputs.store
     if store is None or (plan_digest is not None and (outputs.part.finishing() or is_own(store, plan_digest))):
@@ -163,7 +176,10 @@ def is_finished(outputs: Outputs, *, plan_digest: str) -> bool:
         return False
     if store is not None and not is_own(store, plan_digest):
         return False
-    return all(path.is_file() for path in outputs.files) and (outputs.cog is None or _carries(outputs.cog, plan_digest))
+    signed = [path for path in outputs.files if path.suffix.lower() not in _UNSIGNED]
+    if not signed and store is None:
+        return False  # nothing tells whose they are
+    return all(path.is_file() for path in outputs.files) and all(_carries(path, plan_digest) for path in signed)
 
 
 def is_begun(outputs: Outputs) -> bool:
@@ -203,8 +219,8 @@ def _probe(path: Path) -> None:
 
 
 def _carries(path: Path, plan_digest: str) -> bool:
-    """True if a COG was made by the plan of that digest."""
-    return path.suffix.lower() in _COG_SUFFIXES and path.is_file() and digest_of(path) == plan_digest
+    """True if a COG, GeoPackage or GeoParquet was made by the plan of that digest."""
+    return path.suffix.lower() not in _UNSIGNED and path.is_file() and digest_of(path) == plan_digest
 
 
 def digest_of(path: Path | str) -> str | None:
@@ -212,6 +228,10 @@ def digest_of(path: Path | str) -> str | None:
     if str(path).endswith(".zarr"):
         found = root_attributes(location_of(path)).get(PLAN_DIGEST)
         return None if found is None else str(found)
+    if Path(path).suffix.lower() in VECTOR_SUFFIXES:
+        from geoseg.raster.vector import read_metadata  # not at the top: Arrow is for those who want polygons
+
+        return read_metadata(Path(path)).get(PLAN_DIGEST)
     try:
         return read_tags(Path(path)).get(PLAN_DIGEST_TAG)
     except SceneReadError:
@@ -229,7 +249,7 @@ def without_maps(paths: Sequence[str]) -> tuple[list[str], int]:
 
 def _refuse_second(found: Path | str | None, target: str | os.PathLike[str]) -> None:
     if found is not None:
-        raise OutputError(f"two outputs of one kind, {found} and {target}: give one .tif and one .zarr")
+        raise OutputError(f"two outputs of one kind, {found} and {target}: give one of each")
 
 
 def _local(target: str | os.PathLike[str], *, what: str) -> Path:

@@ -95,7 +95,8 @@ def predict(
     Args:
         scene: path or URL of anything rasterio opens; a STAC document; or a list of paths, URLs, globs and
             ``@list.txt`` that together are one scene.
-        outputs: ``*.tif`` (Cloud Optimized GeoTIFF) and ``*.zarr`` targets, or a folder; none for
+        outputs: ``*.tif`` (Cloud Optimized GeoTIFF), ``*.zarr`` and polygon targets (``*.gpkg``, ``*.parquet``,
+            ``*.fgb``, ``*.geojson``), or a folder; none for
             ``<stem>_classes.tif`` and ``.zarr`` beside the scene (of several files, the first one's stem and folder).
         model: a bundle or its path, None for the one that ships with geoseg, or a ``torch.nn.Module`` that gives
             logits (N, K, h, w) for unnormalised float32 (N, C, h, w).
@@ -118,7 +119,8 @@ def predict(
     with ExitStack() as locking:
         tiles = _run_tiles(wanted, locking, look=look, session=session, on_plan=on_plan, on_progress=on_progress)
         finishing = time.perf_counter()
-        metrics = _finish(tiles, wanted, on_progress=on_progress)
+        remarks: list[str] = []
+        metrics = _finish(tiles, wanted, on_progress=on_progress, note=remarks.append)
     ended = time.perf_counter()
     plan, progress, truth = tiles.plan, tiles.progress, tiles.truth
     return PredictResult(
@@ -135,6 +137,7 @@ def predict(
             *progress.notes,
             *(() if truth is None else truth.notes),
             *(() if metrics is None else score_notes(metrics)),
+            *remarks,
         ),
     )
 
@@ -230,7 +233,9 @@ def _run_tiles(
     return _Tiles(plan=plan, progress=progress, store=store, truth=truth, origin=origin, locks=locks)
 
 
-def _finish(tiles: _Tiles, wanted: _Wanted, *, on_progress: OnProgress | None) -> dict[str, Any] | None:
+def _finish(
+    tiles: _Tiles, wanted: _Wanted, *, on_progress: OnProgress | None, note: Callable[[str], None]
+) -> dict[str, Any] | None:
     """Derives the outputs; returns the scores, if any."""
     if tiles.store is None:
         return tidy_finished(wanted.files)
@@ -243,6 +248,7 @@ def _finish(tiles: _Tiles, wanted: _Wanted, *, on_progress: OnProgress | None) -
         truth=tiles.truth,
         enter=stages(tiles.progress, on_progress),
         check=tiles.locks.check,
+        note=note,
     )
 
 

@@ -12,7 +12,7 @@ from geoseg.errors import GeosegError, OutputError, PlanError, StoppedError
 from geoseg.inference.executors import Session, open_session
 from geoseg.raster.places import is_store_url
 from geoseg.verbs.options import RunOptions
-from geoseg.verbs.outputs import choose_outputs
+from geoseg.verbs.outputs import VECTOR_SUFFIXES, choose_outputs
 from geoseg.verbs.predict import PredictResult, predict
 from geoseg.verbs.sources import SceneLike, sources_of
 
@@ -90,7 +90,9 @@ def jobs_of(
     if references and len(references) != len(scenes):
         raise PlanError(f"{len(scenes)} scenes and {len(references)} references: give one --reference per scene")
     if len(scenes) > 1:
-        if len(outputs) > 1 or any(Path(o).suffix.lower() in (".tif", ".tiff", ".zarr") for o in outputs):
+        if len(outputs) > 1 or any(
+            Path(o).suffix.lower() in (".tif", ".tiff", ".zarr", *VECTOR_SUFFIXES) for o in outputs
+        ):
             raise OutputError(f"{len(scenes)} scenes need a folder: -o FOLDER, not {' '.join(outputs)}")
         if preview is not None:
             raise OutputError("--preview is for one scene at a time")

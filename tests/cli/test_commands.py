@@ -62,7 +62,9 @@ def test_predict_json_has_what_programs_read(scene: Path, tiny_bundle: Path) -> 
     assert data["plan"]["digest"] == json.loads(geoseg("plan", scene, "-m", tiny_bundle, "--json").stdout)["digest"]
 
 
-@pytest.mark.parametrize("command", [[], ["predict"], ["plan"], ["evaluate"], ["train"], ["synth"], ["model", "info"]])
+@pytest.mark.parametrize(
+    "command", [[], ["predict"], ["plan"], ["evaluate"], ["export"], ["train"], ["synth"], ["model", "info"]]
+)
 def test_help_is_readable(command: list[str]) -> None:
     text = geoseg(*command, "--help").stdout
     assert "Usage:" in text
