@@ -9,22 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from geoseg.errors import GridError, LegendError, OutputError
+from geoseg.errors import GridError, OutputError
 from geoseg.evaluation.compare import count_windows
 from geoseg.evaluation.confusion import Counts, present_ids
 from geoseg.evaluation.metrics import summarise
-from geoseg.legend import IGNORE, Legend
-from geoseg.models.bundle import open_bundle
-from geoseg.raster.label_legend import guessed_legend, stored_legend
+from geoseg.legend import Legend
+from geoseg.raster.label_legend import guessed_legend
 from geoseg.raster.label_reading import is_store
 from geoseg.raster.labels import LabelInfo, inspect_labels, read_labels
 from geoseg.raster.tags import METRICS_TAG
 from geoseg.raster.urls import refuse_credentials
-
-_ANY_IDS = Legend.from_json([{"id": i, "name": str(i), "color": [i, 1, 254 - i]} for i in range(IGNORE)])
-"""Every id, where no legend is known; in colours that no palette has, so that palettes are read by their numbers."""
-
-_PathLike = str | os.PathLike[str]
+from geoseg.verbs.class_maps import ANY_IDS, PathLike, find_legend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,10 +56,10 @@ class EvaluationResult:
 
 
 def evaluate(
-    prediction: _PathLike,
-    truth: _PathLike,
+    prediction: PathLike,
+    truth: PathLike,
     *,
-    legend: Legend | _PathLike | None = None,
+    legend: Legend | PathLike | None = None,
     align: bool = False,
     window: int = 2048,
     threads: int = 2,
@@ -90,8 +85,8 @@ def evaluate(
     predicted_uri, truth_uri = os.fspath(prediction), os.fspath(truth)
     refuse_credentials(predicted_uri, what="the prediction")
     refuse_credentials(truth_uri, what="the reference")
-    known = _find_legend(predicted_uri, legend)
-    working = known or _ANY_IDS
+    known = find_legend(predicted_uri, legend)
+    working = known or ANY_IDS
     predicted = inspect_labels(predicted_uri, legend=working)
     reference = _inspect_truth(truth_uri, working, predicted=predicted, align=align)
     pairs = count_windows(
@@ -124,30 +119,6 @@ def score_notes(metrics: Mapping[str, Any]) -> list[str]:
     if metrics["pixels"] == 0:
         notes.append("no pixel has both a label and a prediction: there is no score")
     return notes
-
-
-def read_legend(path: _PathLike) -> Legend:
-    """A legend from a file: JSON (a list of ``{id, name, color}``) or a model bundle's card.
-
-    Raises:
-        LegendError: if the file is missing or of neither kind.
-        BundleError: if a ``.safetensors`` file is no bundle.
-    """
-    file = Path(path)
-    if file.suffix == ".safetensors":
-        return open_bundle(file).card.legend
-    try:
-        return Legend.from_json(json.loads(file.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise LegendError(f"cannot read the legend {file}: {error.strerror or error}") from error
-    except json.JSONDecodeError as error:
-        raise LegendError(f"{file} is not JSON ({error}); a legend is a list of {{id, name, color}}") from error
-
-
-def _find_legend(prediction: str, given: Legend | _PathLike | None) -> Legend | None:
-    if given is None:
-        return stored_legend(prediction)
-    return given if isinstance(given, Legend) else read_legend(given)
 
 
 def _inspect_truth(uri: str, legend: Legend, *, predicted: LabelInfo, align: bool) -> LabelInfo:

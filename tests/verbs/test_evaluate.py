@@ -20,7 +20,8 @@ from geoseg.legend import Legend
 from geoseg.raster.cog import write_cog
 from geoseg.raster.zarr_spec import StoreSpec
 from geoseg.raster.zarr_store import create_store, finish_store, open_store
-from geoseg.verbs.evaluate import METRICS_TAG, evaluate, read_legend
+from geoseg.verbs.class_maps import read_legend
+from geoseg.verbs.evaluate import METRICS_TAG, evaluate
 
 LEGEND = Legend.from_json(
     [{"id": 0, "name": "land", "color": [9, 9, 9]}, {"id": 1, "name": "road"}, {"id": 4, "name": "water"}]
