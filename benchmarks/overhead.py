@@ -25,7 +25,7 @@ def bare(plan_json: str) -> None:
     import torch
 
     from geoseg.models.bundle import open_bundle
-    from geoseg.models.runtime import make_predictor
+    from geoseg.models.runtimes import make_predictor
 
     plan = json.loads(plan_json)
     torch.set_num_threads(plan["threads"])

@@ -21,7 +21,7 @@ from geoseg.evaluation.compare import evaluate_windows
 from geoseg.geometry.lattice import make_lattice
 from geoseg.geometry.tiles import make_tiles
 from geoseg.geometry.windows import Window
-from geoseg.models.runtime import make_predictor
+from geoseg.models.runtimes import make_predictor
 from geoseg.raster.labels import inspect_labels, read_labels
 from geoseg.raster.reading import read_window
 from geoseg.raster.scene import inspect_scene

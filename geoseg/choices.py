@@ -13,6 +13,21 @@ Fuse = Literal["score", "equal"]
 """Weights of fused contexts: in proportion to their scores, or all alike."""
 FUSES: tuple[Fuse, ...] = get_args(Fuse)
 
+Runtime = Literal["auto", "eager", "compile", "openvino"]
+"""What runs the network: PyTorch as it is, compiled by it, or OpenVINO; ``auto`` by the size of the job."""
+RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
+
+PlannedRuntime = Literal["eager", "compile", "openvino"]
+"""What ``auto`` becomes."""
+PLANNED_RUNTIMES: tuple[PlannedRuntime, ...] = get_args(PlannedRuntime)
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+"""Of the network's products; ``auto`` is fp32 on a CPU, and half on CUDA."""
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+PlannedPrecision = Literal["fp32", "bf16", "fp16"]
+"""What ``auto`` becomes."""
+
 Scheduler = Literal["threads", "sync"]
 """In this process. ``threads``: Dask. ``sync``: one tile after the other, for debugging."""
 SCHEDULERS: tuple[Scheduler, ...] = get_args(Scheduler)

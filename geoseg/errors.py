@@ -29,6 +29,10 @@ class PlanError(GeosegError, ValueError):
     """Options that cannot be met together: patch size, overlap, multiple, memory."""
 
 
+class OutOfMemoryError(PlanError, MemoryError):
+    """A forward pass that the memory there is does not take."""
+
+
 class ClusterError(GeosegError, RuntimeError):
     """Workers or a scheduler that cannot be reached, that cannot do a run, or that were lost while it lasted."""
 

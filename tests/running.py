@@ -13,7 +13,7 @@ from geoseg.inference.decide import TileResult
 from geoseg.inference.layers import Layers
 from geoseg.inference.passes import Passes
 from geoseg.inference.segment import Engine, TilePixels, segment_tile
-from geoseg.models.runtime import Predictor
+from geoseg.models.runtimes.base import Predictor
 
 
 def tiles_of(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from geoseg.choices import RUNTIMES, Runtime
 from geoseg.cli.params import Sizes
 from geoseg.cli.report import print_json, print_rows, say
 
@@ -89,3 +90,67 @@ def benchmark(
         print_json({"rows": [row.to_json() for row in rows]})
     else:
         print_rows(benchmark_table(rows), header=True, result=True)
+
+
+@model.command(short_help="How far a model sees, and how fast it runs here.")
+@click.argument("bundle", required=False)
+@click.option("--scene", "scenes", multiple=True, help="Scene to cut patches from; repeatable [default: synthetic].")
+@click.option(
+    "--tolerance", type=float, help="Share of pixels whose class may differ from full-frame's [default: 0.01]."
+)
+@click.option("--sizes", type=Sizes(), help="Sides of the patches, pixels [default: 256,512,1024,1536].")
+@click.option(
+    "--runtime",
+    type=click.Choice(RUNTIMES),
+    default="auto",
+    show_default=True,
+    help="What runs the network; auto is openvino on a CPU where it is installed, else eager.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--force", is_flag=True, help="Measure again although a result is kept.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress.")
+@click.option("--debug", is_flag=True, help="Log in detail, and show tracebacks.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def probe(
+    bundle: str | None,
+    *,
+    scenes: tuple[str, ...],
+    tolerance: float | None,
+    sizes: tuple[int, ...] | None,
+    runtime: Runtime,
+    device: str,
+    force: bool,
+    quiet: bool,
+    debug: bool,  # noqa: ARG001 - main() looks for --debug
+    as_json: bool,
+) -> None:
+    """Measure BUNDLE (the default model if none is named) on this machine, and keep what was found.
+
+    \b
+    geoseg model probe
+    geoseg model probe my.safetensors --scene scene.tif --tolerance 0.005
+    geoseg model probe --sizes 512,1088 --force --json
+
+    Measured are how far away what a class depends on lies, how often classes near a patch's edge differ from those of
+    full-frame inference, and speed and memory by patch size. Plans take the halo and the speed from it from then on.
+    """
+    from geoseg.verbs import model_probe as verb
+
+    found = verb.model_probe(
+        bundle,
+        scenes=scenes,
+        sizes=sizes,
+        runtime=runtime,
+        device=device,
+        tolerance=tolerance,
+        force=force,
+        progress=lambda text: say(text, quiet=quiet),
+    )
+    if as_json:
+        print_json(found.to_json())
+        return
+    print_rows(verb.probe_rows(found), result=True)
+    for table in (verb.field_rows(found.result), verb.seam_rows(found), verb.speed_rows(found.result)):
+        if table:
+            click.echo()
+            print_rows(table, header=True, result=True)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from geoseg.choices import COMPRESSIONS, FUSES, RESOLUTIONS, STITCHES
+from geoseg.choices import COMPRESSIONS, FUSES, PRECISIONS, RESOLUTIONS, RUNTIMES, STITCHES
 from geoseg.cli.params import AutoInt, Bands, ContextCount, SchedulerName, chain_bands
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -42,6 +42,20 @@ RUNNING = (
     click.option("--tile", type=AutoInt(), default="auto", help="Side of a unit of work, pixels; whole cells."),
     click.option("--batch-size", type=AutoInt(), default="auto", help="Patches per forward pass."),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+    click.option(
+        "--runtime",
+        type=click.Choice(RUNTIMES),
+        default="auto",
+        show_default=True,
+        help="What runs the network; auto by the size of the job.",
+    ),
+    click.option(
+        "--precision",
+        type=click.Choice(PRECISIONS),
+        default="auto",
+        show_default=True,
+        help="Of the network's products; auto is fp32 on a CPU.",
+    ),
     click.option("--threads", type=AutoInt(), default="auto", help="Threads of the network's arithmetic."),
 )
 """How patches are run."""

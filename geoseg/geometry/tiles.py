@@ -151,6 +151,20 @@ def make_tiles(lattice: Lattice, *, stitch: Stitch, tile: int) -> TileGrid:
     return TileGrid(lattice=lattice, stitch=stitch, cells=(cells(lattice.rows), cells(lattice.cols)))
 
 
+def make_wide_tiles(lattice: Lattice, *, stitch: Stitch, tile: int) -> TileGrid:
+    """Tiles for a scene that is stored in strips: as wide as the scene, of about as many pixels as square ones.
+
+    A strip is decoded whole however little of it is read, so that square tiles decode it once for each of them. Where
+    a single row of cells is more than four times the pixels of a square tile it is cut, into as few as keep to that.
+    """
+    rows, cols = lattice.rows, lattice.cols
+    pixels = tile * tile
+    parts = -(-rows.stride * cols.length // (4 * pixels))
+    across = -(-cols.count // parts)
+    down = max(1, min(rows.count, pixels // (rows.stride * min(cols.length, across * cols.stride))))
+    return TileGrid(lattice=lattice, stitch=stitch, cells=(down, across))
+
+
 def chunk_side(stride: int, *, least: int = 256) -> int:
     """Side of an inner chunk: ``stride / 2**j``, the largest j that leaves an integer >= ``least``; else the stride.
 

@@ -17,7 +17,7 @@ from geoseg.inference.arrays import Array, to_host
 from geoseg.inference.passes import ContextPass, Passes, fit_lattice
 from geoseg.inference.segment import Engine, TilePixels, segment_tile
 from geoseg.inference.stitch import Stitcher
-from geoseg.models.runtime import Predictor
+from geoseg.models.runtimes.base import Predictor
 
 _TILE = 2048  # pixels a side of what is cut out and padded at once
 

@@ -8,6 +8,7 @@ from typing import Any
 from geoseg.errors import ClusterError
 from geoseg.inference import machine
 from geoseg.models.device import pick_device
+from geoseg.models.runtimes.availability import lacking
 
 _MEMORY_SHARE = 0.7  # of the machine's memory that a plan may use
 _DEVICE_SHARE = 0.85  # of a GPU's free memory: its libraries and fragments take the rest
@@ -27,6 +28,10 @@ class Capacity:
     """Free memory of its GPU; 0 on a CPU."""
     where: str = "this machine"
     """Whose memory that is, for messages."""
+    lacks: tuple[tuple[str, str], ...] = ()
+    """Runtimes that not every worker can use, and why not."""
+    workers: int = 1
+    """How many there are."""
     local: bool = True
     """True if it works on this machine's cores, whose speed is known."""
 
@@ -53,6 +58,7 @@ def capacity_here(device: str = "auto") -> Capacity:
         threads=machine.core_count(),
         device=picked,
         device_bytes=_free_bytes(picked),
+        lacks=tuple(lacking(device=picked).items()),
     )
 
 
@@ -73,6 +79,7 @@ def facts_here(device: str) -> dict[str, Any]:
         "cores": machine.core_count(),
         "device": picked,
         "device_bytes": _free_bytes(picked),
+        "lacks": dict(lacking(device=picked)),
         "refusal": refusal,
     }
 
@@ -101,8 +108,30 @@ def smallest(facts: dict[str, dict[str, Any]]) -> Capacity:
         device=picked,
         device_bytes=0 if picked == "cpu" else min(fact["device_bytes"] for fact in facts.values()),
         where=f"the worker {least}",
+        lacks=_lacked({name: fact["lacks"] for name, fact in facts.items()}),
+        workers=len(facts),
         local=False,
     )
+
+
+def _lacked(lacks: dict[str, dict[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Runtimes that some workers lack, with the reason and the workers' names."""
+    found = []
+    for runtime in sorted({runtime for each in lacks.values() for runtime in each}):
+        names = [name for name, each in lacks.items() if runtime in each]
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        reason = f"{lacks[names[0]][runtime]} (on {len(names)} of {len(lacks)} workers: {', '.join(names[:3])}{more})"
+        found.append((runtime, reason))
+    return tuple(found)
+
+
+def memory_there(device: str) -> int:
+    """Bytes that the memory has in which ``device`` computes: the GPU's, or what this process may use."""
+    if device == "cpu":
+        return machine.memory_bytes()
+    import torch
+
+    return int(torch.cuda.mem_get_info(device)[1])
 
 
 def _share(fact: dict[str, Any], beside: int) -> int:

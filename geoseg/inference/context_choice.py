@@ -23,7 +23,7 @@ DEAR = 5.0
 paper's half-overlapping patches compute 4."""
 
 SLOWER = 1.25
-"""A context that took more than this many times the quickest's time when it was calibrated is dearer by that much."""
+"""A context that takes more than this many times the quickest's time per pixel is dearer by that much."""
 
 GOOD = 0.02
 """An adaptive run begins with the cheapest context whose score is at most this much below the best."""
@@ -44,6 +44,8 @@ class Choice:
     """Why these, for the plan."""
     scored: bool = True
     """False if there were no scores to choose by."""
+    ranking: tuple[tuple[int, str], ...] = ()
+    """All contexts that could be used, pixels, from best to worst, each with its score in words."""
     notes: tuple[str, ...] = ()
 
 
@@ -68,6 +70,7 @@ def choose_contexts(
     fuse: Fuse,
     lattice_of: Callable[[int], Lattice],
     fits: Callable[[Lattice], bool],
+    rate: Callable[[Lattice], float | None] = lambda _: None,
 ) -> Choice:
     """The best context of the model's card, the best few, or those of an adaptive run.
 
@@ -77,6 +80,7 @@ def choose_contexts(
         fuse: weights of the fusion.
         lattice_of: the lattice of a context on the scene; raises PlanError where there is none.
         fits: True if memory takes a lattice.
+        rate: seconds per pixel that patches of a lattice were measured to take here; None where that is not known.
 
     Raises:
         PlanError: if the card has no scores and more than one context is wanted, or none of its contexts can be used.
@@ -92,7 +96,7 @@ def choose_contexts(
         said = () if model.path is None else (why,)  # a module has no card that could have some
         return Choice(sizes=(model.context,), weights=(1.0,), reason="the model's own", scored=False, notes=said)
     usable, notes = _usable(table, lattice_of, fits)
-    cost = _cost(table, usable)
+    cost = _cost(table, usable, rate)
     entries = [e for e in table.entries if e.size in usable]
     order = ranked(entries, cost=cost, tolerance=table.tie, slack=ALIKE)
     best = order[0]
@@ -112,6 +116,7 @@ def choose_contexts(
         weights=fusion_weights(kept, equal=fuse == "equal"),
         reason=reason,
         notes=tuple(notes),
+        ranking=tuple((e.size, table.describe(e)) for e in order),
     )
 
 
@@ -195,12 +200,14 @@ def _that_fits(size: int, lattice_of: Callable[[int], Lattice], fits: Callable[[
     return None
 
 
-def _cost(table: _Table, usable: dict[int, Lattice]) -> Callable[[int], float]:
+def _cost(table: _Table, usable: dict[int, Lattice], rate: Callable[[Lattice], float | None]) -> Callable[[int], float]:
     """Pixels computed per pixel of this scene; times what makes it markedly slower than others, where that is known.
 
-    Small differences of measured time are the machine's mood, so they do not count.
+    By what was measured on this machine, else when the card's contexts were. Small differences of measured time are the
+    machine's mood, so they do not count.
     """
-    seconds = table.seconds or {}
+    here = {size: found for size, lattice in usable.items() if (found := rate(lattice)) is not None}
+    seconds = here if len(here) == len(usable) else table.seconds or {}
     quickest = min((seconds[size] for size in usable if size in seconds), default=0.0)
 
     def computed(size: int) -> float:

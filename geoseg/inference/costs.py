@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from geoseg.choices import PlannedRuntime
 from geoseg.geometry.tiles import TileGrid
-from geoseg.inference import machine
 from geoseg.inference.capacity import Capacity
 from geoseg.inference.layers import Layers
 from geoseg.inference.passes import Passes
 from geoseg.inference.plan import Cost
+from geoseg.inference.runtime_choice import SPEEDS
 from geoseg.inference.tasks import SLOTS
-from geoseg.inference.tile_mask import tiles_touched
 from geoseg.models.source import ModelSource
 from geoseg.raster.datasets import DEFAULT_CACHE_MB
 from geoseg.raster.remote import FETCHING_BYTES, REMOTE_CACHE_MB
@@ -22,10 +22,6 @@ from geoseg.raster.urls import is_url
 
 ACTIVATION_BYTES_PER_PIXEL = 1000.0
 """A guess for networks without a card."""
-
-_LIBRARIES_BYTES = 1_200_000_000  # torch, smp, GDAL and dask at work, without activations: measured
-_EFFICIENCY = 0.68  # of that rate which the card's networks reach in eager PyTorch, measured
-_START_SECONDS = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +40,14 @@ class Need:
 
 
 def memory_need(
-    passes: Passes, grid: TileGrid, *, model: ModelSource, info: SceneInfo, layers: Layers, device: str
+    passes: Passes,
+    grid: TileGrid,
+    *,
+    model: ModelSource,
+    info: SceneInfo,
+    layers: Layers,
+    device: str,
+    libraries: int = SPEEDS["eager"].libraries_bytes,
 ) -> Need:
     """Libraries, windows in flight, and on the device activations of a batch and the sums of blending and fusion."""
     classes = len(model.legend)
@@ -70,7 +73,7 @@ def memory_need(
     windows = SLOTS * (_most_read(passes, grid) * stored + height * width * (kept + 1))
     remote = any(is_url(uri) for uri in info.recipe.uris)
     cached = REMOTE_CACHE_MB * 2**20 + FETCHING_BYTES if remote else DEFAULT_CACHE_MB * 2**20
-    host = int(_LIBRARIES_BYTES + cached + windows)
+    host = int(libraries + cached + windows)
     return Need(host=host + computing, device=0) if device == "cpu" else Need(host=host, device=computing)
 
 
@@ -82,20 +85,26 @@ def _most_read(passes: Passes, grid: TileGrid) -> int:
 
 
 def cost_of(
-    passes: Passes, grid: TileGrid, *, model: ModelSource, info: SceneInfo, layers: Layers, capacity: Capacity
+    passes: Passes,
+    grid: TileGrid,
+    *,
+    model: ModelSource,
+    info: SceneInfo,
+    layers: Layers,
+    device: str,
+    runtime: PlannedRuntime,
+    seconds: float | None,
 ) -> Cost:
-    """What the run is predicted to take."""
+    """What the run is predicted to take; ``seconds`` are those of ``seconds_of``."""
     pixels = grid.lattice.shape[0] * grid.lattice.shape[1]
     maps = 1 + layers.confidence + layers.contexts + len(model.legend) * layers.probabilities
-    seconds = None
-    if model.macs_per_pixel is not None and capacity.device == "cpu" and capacity.local:
-        rate = machine.macs_per_second() * _EFFICIENCY
-        computing = tiles_touched(grid, info.recipe.aoi).computed_pixels(passes) * model.macs_per_pixel / rate
-        seconds = round(_START_SECONDS + computing + pixels * 4e-8, 1)
+    libraries = SPEEDS[runtime].libraries_bytes
+    need = memory_need(passes, grid, model=model, info=info, layers=layers, device=device, libraries=libraries)
     return Cost(
-        memory_bytes=memory_need(passes, grid, model=model, info=info, layers=layers, device=capacity.device).host,
+        memory_bytes=need.host,
+        device_bytes=need.device,
         disk_bytes=int(pixels * (maps + 2) * 4 / 3),
-        seconds=seconds,
+        seconds=None if seconds is None else round(seconds, 1),
     )
 
 

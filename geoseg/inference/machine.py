@@ -8,6 +8,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -77,8 +78,29 @@ def macs_per_second() -> float:
     return core_count() * side**3 / best
 
 
-def describe_machine() -> str:
-    """One line for tables of timings: processor and cores."""
+def free_share(seconds: float = 0.12) -> float:
+    """Share of this process's cores that other work leaves it at the moment, above 0, at most 1.
+
+    Found by keeping every core busy for a moment and looking how much processor time that got.
+    """
+    cores = core_count()
+    stack = np.ones((8, 64, 64), np.float32)
+    until = time.perf_counter() + seconds
+
+    def work() -> float:
+        spent = time.thread_time()
+        while time.perf_counter() < until:
+            np.matmul(stack, stack)  # lets go of Python's lock
+        return time.thread_time() - spent
+
+    started = time.perf_counter()
+    with ThreadPoolExecutor(cores) as pool:
+        spent = sum(done.result() for done in [pool.submit(work) for _ in range(cores)])
+    return float(min(1.0, max(0.01, spent / (cores * (time.perf_counter() - started)))))
+
+
+def describe_machine(device: str = "cpu") -> str:
+    """One line for tables of timings: processor and cores, and the GPU where ``device`` is one."""
     name = ""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -87,4 +109,9 @@ def describe_machine() -> str:
                 break
     except OSError:
         pass
-    return f"{name or platform.machine()}, {core_count()} cores"
+    text = f"{name or platform.machine()}, {core_count()} cores"
+    if device == "cpu":
+        return text
+    import torch
+
+    return f"{text}, {torch.cuda.get_device_name(device) if torch.cuda.is_available() else device}"

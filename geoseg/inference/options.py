@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from geoseg.choices import Contexts, Fuse, Stitch
+from geoseg.choices import PRECISIONS, RUNTIMES, Contexts, Fuse, Precision, Runtime, Stitch
 from geoseg.errors import PlanError
 from geoseg.inference.layers import Layers
 
@@ -31,6 +31,10 @@ class PlanOptions:
     """Patches per forward pass, of the first context; others take as many pixels."""
     device: str = "auto"
     """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
+    runtime: Runtime = "auto"
+    """What runs the network."""
+    precision: Precision = "auto"
+    """Of the network's products."""
     threads: int | None = None
     """Threads of the network's arithmetic."""
     confidence: bool = False
@@ -51,6 +55,9 @@ class PlanOptions:
         Raises:
             PlanError: naming the number and its range.
         """
+        for name, word, words in (("runtime", self.runtime, RUNTIMES), ("precision", self.precision, PRECISIONS)):
+            if word not in words:
+                raise PlanError(f"{name} {word!r}: there are {', '.join(words)}")
         least = {"patch size": 1, "overlap": 0, "tile": 1, "batch size": 1, "threads": 1}
         found = (self.patch_size, self.overlap, self.tile, self.batch_size, self.threads)
         for (name, low), value in zip(least.items(), found, strict=True):

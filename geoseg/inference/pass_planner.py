@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
+from geoseg.choices import PlannedRuntime
 from geoseg.errors import PlanError
 from geoseg.geometry.lattice import Lattice, round_up
-from geoseg.geometry.tiles import TileGrid, make_tiles
+from geoseg.geometry.tiles import TileGrid, make_tiles, make_wide_tiles
+from geoseg.inference.batches import BATCH_PIXELS, batch_of, most_patches, unaffordable
 from geoseg.inference.capacity import Capacity
 from geoseg.inference.context_choice import Choice, choose_contexts, distinct, shortage
 from geoseg.inference.costs import Need, memory_need
+from geoseg.inference.known import Known, seamed
 from geoseg.inference.options import PlanOptions
 from geoseg.inference.passes import Adaptive, ContextPass, Passes, fit_lattice
+from geoseg.inference.seconds import seconds_of
 from geoseg.models.source import ModelSource
+from geoseg.raster.recipe import SceneRecipe
 from geoseg.raster.scene import SceneInfo
 
 CROP_TILE, BLEND_TILE = 2048, 6144
@@ -20,9 +26,6 @@ CROP_TILE, BLEND_TILE = 2048, 6144
 
 CONFIDENT = 0.9
 """Mean probability of the winning class from which on an adaptive run leaves a patch as it is."""
-
-_BATCH_PIXELS = {"cpu": 1_200_000, "cuda": 8_000_000}
-"""Input pixels of a batch by device: enough to fill the machine, small enough for its memory."""
 
 
 class PassPlanner:
@@ -33,13 +36,27 @@ class PassPlanner:
         model: the network and what its card says.
         options: what was asked for; the device is a real one.
         capacity: what the smallest worker has.
-        halo: pixels, a multiple of the network's.
+        halo: pixels for patches of a (height, width), a multiple of the network's.
+        runtime: what runs the network.
+        known: what probes say.
+        share: of the machine that other work leaves, for predicted seconds.
     """
 
     def __init__(
-        self, info: SceneInfo, model: ModelSource, options: PlanOptions, *, capacity: Capacity, halo: int
+        self,
+        info: SceneInfo,
+        model: ModelSource,
+        options: PlanOptions,
+        *,
+        capacity: Capacity,
+        halo: Callable[[tuple[int, int]], int],
+        runtime: PlannedRuntime,
+        known: Known | None = None,
+        share: float = 1.0,
     ) -> None:
         self._info, self._model, self._options, self._capacity, self._halo = info, model, options, capacity, halo
+        self._runtime, self._known, self._share = runtime, known or Known(), share
+        self._kind = options.device.split(":")[0]
 
     def choose(self) -> Choice:
         """The contexts: the one that was asked for, or the card's best.
@@ -62,8 +79,28 @@ class PassPlanner:
             fuse=options.fuse,
             lattice_of=self._lattice,
             fits=lambda lattice: self._need(lattice).fits(self._capacity),
+            rate=self._rate,
         )
         return choice if choice.scored else self._halved(choice)
+
+    def seconds(self, passes: Passes, grid: TileGrid) -> float | None:
+        """Predicted wall time; None where nothing is known of the network's arithmetic."""
+        return seconds_of(
+            passes,
+            grid,
+            model=self._model,
+            info=self._info,
+            layers=self._options.layers,
+            capacity=self._capacity,
+            runtime=self._runtime,
+            known=self._known,
+            share=self._share,
+        )
+
+    def _rate(self, lattice: Lattice) -> float | None:
+        """Seconds per pixel by a probe of this machine; batches as they are by default."""
+        batch = most_patches(lattice, BATCH_PIXELS[self._kind], device=self._kind)
+        return self._known.seconds_per_pixel(lattice.patch, batch)
 
     def passes(self, choice: Choice, notes: list[str]) -> tuple[Passes, TileGrid]:
         """The contexts with their lattices, and the tiles; adds to ``notes`` what a user should know.
@@ -86,17 +123,17 @@ class PassPlanner:
             adaptive = Adaptive(budget=options.budget, confident=CONFIDENT, block=block.cells)
             down, across = (max(1, round(n / b)) * b for n, b in zip(grid.cells, block.cells, strict=True))
             grid = replace(grid, cells=(down, across))
-            notes += _unaffordable(contexts, block, budget=options.budget)
+            notes += unaffordable(contexts, block, budget=options.budget)
         passes = Passes(contexts=contexts, stitch=options.stitch, adaptive=adaptive)
         return self._batched(passes, grid), grid
 
     def _block(self, choice: Choice) -> TileGrid:
         """The default tiles: about ``CROP_TILE``; with several contexts the cells that make their rims cost least."""
-        first = self._lattice(choice.sizes[0])
+        first = self._lattice(choice.sizes[0], halo=self._common(choice))
         side = max(self._side(), *choice.sizes) if len(choice.sizes) > 1 else self._side()
         best = make_tiles(first, stitch=self._options.stitch, tile=side)
         if len(choice.sizes) == 1:
-            return best
+            return self._widened(best, side=side)
         for axis, count in enumerate((first.rows.count, first.cols.count)):
             middle = best.cells[axis]
             tried = []
@@ -107,9 +144,20 @@ class PassPlanner:
             best = min(tried, key=lambda t: t[:3])[3]
         return best
 
+    def _widened(self, square: TileGrid, *, side: int) -> TileGrid:
+        """Tiles as wide as the scene, where its file is in strips, no patch is run twice and memory takes them."""
+        info = self._info
+        striped = isinstance(info.recipe, SceneRecipe) and info.block[1] >= info.native.shape[1] > side
+        if not striped or square.stitch != "crop":
+            return square
+        wide = make_wide_tiles(square.lattice, stitch=square.stitch, tile=side)
+        alone = Passes(contexts=(ContextPass(size=1, lattice=square.lattice),), stitch=square.stitch)
+        return wide if self._memory(alone, wide).fits(self._capacity) else square
+
     def _contexts(self, choice: Choice, block: TileGrid) -> tuple[ContextPass, ...]:
         """The contexts with lattices fitted to the block; those that this makes one are one, weights sum to 1."""
-        others = [self._lattice(size, core=block.core) for size in choice.sizes[1:]]
+        common = block.lattice.rows.halo
+        others = [self._lattice(size, core=block.core, halo=common) for size in choice.sizes[1:]]
         lattices = [block.lattice, *others]
         kept = distinct(lattices)
         total = sum(choice.weights[k] for k in kept)
@@ -120,9 +168,26 @@ class PassPlanner:
     def _side(self) -> int:
         return CROP_TILE if self._options.stitch == "crop" else BLEND_TILE
 
-    def _lattice(self, size: int, *, core: tuple[int, int] | None = None) -> Lattice:
-        shape, rule = self._info.geobox.shape, self._model.rule
-        return fit_lattice(shape, context=size, halo=self._halo, rule=rule, exact=self._options.exact, core=core)
+    def _common(self, choice: Choice) -> int | None:
+        """The halo of all contexts together, where there are several: the widest that leaves each most of its patch."""
+        if len(choice.sizes) == 1:
+            return None
+        most = min(choice.sizes) // 4 // self._model.rule.multiple * self._model.rule.multiple
+        halos = [self._lattice(size).rows.halo for size in choice.sizes]
+        return max([halos[0], *(halo for halo in halos if halo <= most)])
+
+    def _lattice(self, size: int, *, core: tuple[int, int] | None = None, halo: int | None = None) -> Lattice:
+        """The lattice of a context; unless it is given, the halo is what the fitted patch asks for."""
+        shape, rule, exact = self._info.geobox.shape, self._model.rule, self._options.exact
+        if halo is not None:
+            return fit_lattice(shape, context=size, halo=halo, rule=rule, exact=exact, core=core)
+        halo = self._halo((size, size))
+        while True:
+            lattice = fit_lattice(shape, context=size, halo=halo, rule=rule, exact=exact, core=core)
+            needed = self._halo(seamed(lattice, size))
+            if needed <= halo:
+                return lattice
+            halo = needed
 
     def _need(self, lattice: Lattice) -> Need:
         """What one context alone needs, in default tiles: which context is chosen may not depend on ``--tile``."""
@@ -155,7 +220,11 @@ class PassPlanner:
         wanted = context = choice.sizes[0]
         while not self._need(self._lattice(context)).fits(self._capacity):
             smaller = round_up(context // 2, self._model.rule.multiple)
-            if smaller <= 2 * self._halo or smaller >= context or self._model.rule.refusal(smaller) is not None:
+            if (
+                smaller <= 2 * self._halo((smaller, smaller))
+                or smaller >= context
+                or self._model.rule.refusal(smaller) is not None
+            ):
                 self._demand_memory(self._lattice(context))
             context = smaller
         if context == wanted:
@@ -172,10 +241,11 @@ class PassPlanner:
         options = self._options
         asked = options.batch_size
         first = passes.contexts[0].lattice.patch
-        pixels = _BATCH_PIXELS[options.device.split(":")[0]] if asked is None else asked * first[0] * first[1]
-        most = (16 if options.device == "cpu" else 64) if asked is None else asked
+        pixels = BATCH_PIXELS[self._kind] if asked is None else asked * first[0] * first[1]
         while True:
-            sizes = [max(1, min(most, pixels // (c.lattice.patch[0] * c.lattice.patch[1]))) for c in passes.contexts]
+            sizes = [
+                batch_of(c.lattice, pixels, device=self._kind, asked=asked, known=self._known) for c in passes.contexts
+            ]
             found = replace(
                 passes,
                 contexts=tuple(replace(c, batch_size=n) for c, n in zip(passes.contexts, sizes, strict=True)),
@@ -193,16 +263,3 @@ class PassPlanner:
                     f" about {self._shortfall(need)}; use a smaller --tile or --patch-size, or fewer --contexts"
                 )
             pixels //= 2
-
-
-def _unaffordable(contexts: tuple[ContextPass, ...], block: TileGrid, *, budget: float) -> list[str]:
-    """Contexts of which not even a whole block's budget pays for one patch."""
-    shape = block.lattice.shape
-    cells = [min(n, axis.count) for n, axis in zip(block.cells, (block.lattice.rows, block.lattice.cols), strict=True)]
-    left = (budget - 1) * cells[0] * cells[1] * block.lattice.patch[0] * block.lattice.patch[1]
-    found = [c.size for c in contexts[1:] if c.lattice.patch[0] * c.lattice.patch[1] > left]
-    if not found or budget == 1:
-        return []
-    listed = ", ".join(str(size) for size in found)
-    high, wide = min(block.core[0], shape[0]), min(block.core[1], shape[1])
-    return [f"a budget of {budget:g} pays for no patch of {listed} px in a block of {high} x {wide} px"]

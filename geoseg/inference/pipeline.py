@@ -19,6 +19,9 @@ from geoseg.models.source import ModelSource
 from geoseg.raster.zarr_store import ResultStore
 from geoseg.version import __version__
 
+NOTES_ATTRIBUTE = "geoseg_notes"
+"""Root attribute of a store with what a user should know of how its tiles were computed."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Progress:
@@ -37,6 +40,8 @@ class Progress:
     """Pixels of those tiles."""
     seconds: dict[str, float] = field(default_factory=lambda: {"read": 0.0, "compute": 0.0, "write": 0.0})
     """Busy seconds, which overlap."""
+    notes: list[str] = field(default_factory=list)
+    """What a user should know of how tiles were computed, each once."""
     stage: str = "predicting"
     """What is being done; after the tiles ``scoring``, ``overviews``, ``COG``, ``preview``."""
 
@@ -48,6 +53,7 @@ class Progress:
         self.seconds["read"] += report.read_seconds
         self.seconds["compute"] += report.compute_seconds
         self.seconds["write"] += report.write_seconds
+        self.notes += [note for note in report.notes if note not in self.notes]
 
 
 def run_plan(
@@ -84,6 +90,7 @@ def run_plan(
     )
     done = done_mask(plan.grid, store.done_keys())
     progress = Progress(tiles=plan.tile_count, pixels=plan.pixel_count)
+    progress.notes += store.attributes.get(NOTES_ATTRIBUTE, [])  # of an earlier run's tiles
     progress.tiles_done = progress.resumed_tiles = int(done.sum())
     progress.pixels_done = progress.resumed_pixels = _pixels(plan.grid, done)
     if progress.tiles_done < progress.tiles:
@@ -95,7 +102,10 @@ def run_plan(
     try:
         for report in session.run(task, waiting):
             check()
+            told = len(progress.notes)
             progress.add(report)
+            if len(progress.notes) > told:  # at once: a run that is stopped later has said it
+                store.update_attributes({NOTES_ATTRIBUTE: progress.notes})
             if on_progress is not None:
                 on_progress(progress)
     finally:

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from geoseg.choices import Stitch
+from geoseg.choices import PlannedPrecision, PlannedRuntime, Stitch
 from geoseg.geometry.geobox import GeoBox
 from geoseg.geometry.lattice import Axis, Lattice
 from geoseg.geometry.tiles import Tile, TileGrid
+from geoseg.inference.foretold import Alternative
 from geoseg.inference.layers import Layers
 from geoseg.inference.passes import Adaptive, ContextPass, Passes
 from geoseg.inference.tile_mask import TileMask, tiles_touched
@@ -22,7 +23,7 @@ from geoseg.legend import Legend
 from geoseg.raster.aoi import AreaOfInterest
 from geoseg.raster.recipe import Recipe, recipe_from_json
 
-PLAN_FORMAT = 2
+PLAN_FORMAT = 3
 """Raised when the same decisions would give other bytes; part of the digest."""
 
 
@@ -32,6 +33,8 @@ class Cost:
 
     memory_bytes: int
     """Peak memory of the process that computes: libraries, activations, windows in flight."""
+    device_bytes: int = 0
+    """Peak memory of the GPU; 0 on a CPU."""
     disk_bytes: int
     """Most disk the run holds at once, staging included, before compression."""
     seconds: float | None
@@ -86,8 +89,12 @@ class Plan:
     stitch: Stitch
     device: str
     """``cpu``, ``cuda`` or ``cuda:N``."""
-    runtime: str
+    runtime: PlannedRuntime
     """What runs the network."""
+    precision: PlannedPrecision
+    """Of the network's products; sums and logits are float32."""
+    runtime_chosen: str
+    """Why this runtime; no part of the digest."""
     threads: int
     """Threads of the network's arithmetic."""
     slots: int
@@ -97,6 +104,10 @@ class Plan:
     chunk: tuple[int, int]
     """Inner chunk of the store."""
     cost: Cost
+    timing: str = ""
+    """What the predicted seconds rest on; no part of the digest."""
+    alternatives: tuple[Alternative, ...] = ()
+    """The best ways, the chosen one first; no part of the digest. Empty where there was nothing to choose from."""
     notes: tuple[str, ...] = ()
     """Choices a user should know of."""
 
@@ -179,6 +190,7 @@ class Plan:
             "stitch": self.stitch,
             "device": self.device,
             "runtime": self.runtime,
+            "precision": self.precision,
             "layers": asdict(self.layers),
             "zarr_format": self.zarr_format,
             "chunk": list(self.chunk),
@@ -195,6 +207,7 @@ class Plan:
             "patch_size": list(self.contexts[0].patch_size),
             "batch_size": self.contexts[0].batch_size,
             "chosen": self.chosen,
+            "runtime_chosen": self.runtime_chosen,
             "overlap": [p - s for p, s in zip(lattice.patch, lattice.stride, strict=True)],
             "stride": list(lattice.stride),
             "tile": list(grid.core),
@@ -211,9 +224,12 @@ class Plan:
             "slots": self.slots,
             "cost": {
                 "memory_bytes": self.cost.memory_bytes,
+                "device_bytes": self.cost.device_bytes,
                 "disk_bytes": self.cost.disk_bytes,
                 "seconds": self.cost.seconds,
             },
+            "timing": self.timing,
+            "alternatives": [alternative.to_json() for alternative in self.alternatives],
             "notes": list(self.notes),
             "digest": self.digest,
         }
@@ -240,12 +256,16 @@ class Plan:
             stitch=data["stitch"],
             device=data["device"],
             runtime=data["runtime"],
+            precision=data["precision"],
+            runtime_chosen=data["runtime_chosen"],
             threads=data["threads"],
             slots=data["slots"],
             layers=Layers(**data["layers"]),
             zarr_format=data["zarr_format"],
             chunk=_pair(data["chunk"]),
             cost=Cost(**data["cost"]),
+            timing=data.get("timing", ""),
+            alternatives=tuple(Alternative.from_json(a) for a in data.get("alternatives", ())),
             notes=tuple(data["notes"]),
         )
 

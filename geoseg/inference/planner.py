@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
+from geoseg.choices import PLANNED_RUNTIMES
 from geoseg.geometry.lattice import round_up
 from geoseg.geometry.tiles import chunk_side
+from geoseg.inference import machine
+from geoseg.inference.alternatives import alternatives_of
 from geoseg.inference.capacity import Capacity, capacity_here
 from geoseg.inference.costs import cost_of
+from geoseg.inference.known import Known, known_of, seamed
 from geoseg.inference.options import PlanOptions
 from geoseg.inference.pass_planner import PassPlanner
+from geoseg.inference.passes import Passes
 from geoseg.inference.plan import Plan, PlannedContext
+from geoseg.inference.runtime_choice import RuntimeChoice, choose_runtime
 from geoseg.inference.tasks import SLOTS
+from geoseg.inference.tile_mask import tiles_touched
 from geoseg.models.source import ModelSource
 from geoseg.raster.scene import SceneInfo
+
+_BUSY = 0.8
+"""Shares of the machine below this are told."""
 
 
 def make_plan(info: SceneInfo, model: ModelSource, options: PlanOptions, *, capacity: Capacity | None = None) -> Plan:
@@ -27,18 +38,27 @@ def make_plan(info: SceneInfo, model: ModelSource, options: PlanOptions, *, capa
 
     Raises:
         PlanError: if the options cannot be met together or within the workers' memory.
+        MissingExtraError: if the runtime that was asked for is not installed.
     """
     options.check()
     has = capacity or capacity_here(options.device)
     options = replace(options, device=has.device)
     notes = [*info.notes, *_dtype_notes(info, model)]
-    planner = PassPlanner(info, model, options, capacity=has, halo=_halo(model, options, notes))
+    halo = _halo(model, options, known_of(model, capacity=has, runtime="eager"), notes)
+    running = _running(info, model, options, capacity=has, halo=halo)
+    known = known_of(model, capacity=has, runtime=running.runtime)
+    timed = has.local and (known.speeds is not None or model.macs_per_pixel is not None)
+    share = machine.free_share() if timed else 1.0
+    planner = PassPlanner(
+        info, model, options, capacity=has, halo=halo, runtime=running.runtime, known=known, share=share
+    )
     choice = planner.choose()
     notes += choice.notes
     passes, grid = planner.passes(choice, notes)
     if options.tile is not None and grid.core != (options.tile, options.tile) and grid.count > 1:
         unit = "cells" if passes.adaptive is None else "blocks"
         notes.append(f"tiles of {options.tile} px rounded to whole {unit}: {grid.core[0]} x {grid.core[1]} px")
+    notes += _halo_notes(passes, known, model=model, options=options)
     stride = grid.lattice.stride
     return Plan(
         recipe=info.recipe,
@@ -60,14 +80,61 @@ def make_plan(info: SceneInfo, model: ModelSource, options: PlanOptions, *, capa
         cells=grid.cells,
         stitch=options.stitch,
         device=options.device,
-        runtime="eager",
+        runtime=running.runtime,
+        precision=running.precision,
+        runtime_chosen=running.reason,
         threads=options.threads or has.threads,
         slots=SLOTS,
         layers=options.layers,
         zarr_format=options.zarr_format,
         chunk=(chunk_side(stride[0]), chunk_side(stride[1])),
-        cost=cost_of(passes, grid, model=model, info=info, layers=options.layers, capacity=has),
+        cost=cost_of(
+            passes,
+            grid,
+            model=model,
+            info=info,
+            layers=options.layers,
+            device=has.device,
+            runtime=running.runtime,
+            seconds=planner.seconds(passes, grid),
+        ),
+        timing=_timing(known, share) if timed else "",
+        alternatives=alternatives_of(choice, planner, known),
         notes=tuple(notes),
+    )
+
+
+def _running(
+    info: SceneInfo,
+    model: ModelSource,
+    options: PlanOptions,
+    *,
+    capacity: Capacity,
+    halo: Callable[[tuple[int, int]], int],
+) -> RuntimeChoice:
+    """What runs the network, decided on the patches that are chosen before speeds are known.
+
+    They are nearly always those of the plan: which ones these are may depend on what runs them.
+
+    Raises:
+        PlanError, MissingExtraError: see ``choose_runtime``.
+    """
+    planner = PassPlanner(info, model, options, capacity=capacity, halo=halo, runtime="eager")
+    passes, grid = planner.passes(planner.choose(), [])
+    first = passes.contexts[0]
+    rates = {
+        runtime: known_of(model, capacity=capacity, runtime=runtime).seconds_per_pixel(
+            first.lattice.patch, first.batch_size
+        )
+        for runtime in PLANNED_RUNTIMES
+    }
+    return choose_runtime(
+        model,
+        options,
+        capacity=capacity,
+        computed_pixels=tiles_touched(grid, info.recipe.aoi).computed_pixels(passes),
+        shapes=len({c.lattice.patch for c in passes.contexts}),
+        rates=rates,
     )
 
 
@@ -81,13 +148,35 @@ def _dtype_notes(info: SceneInfo, model: ModelSource) -> list[str]:
     return [note]
 
 
-def _halo(model: ModelSource, options: PlanOptions, notes: list[str]) -> int:
+def _halo(model: ModelSource, options: PlanOptions, known: Known, notes: list[str]) -> Callable[[tuple[int, int]], int]:
+    """The halo for patches of a (height, width): what was asked for, what a probe asks for, or the card's."""
     multiple = model.rule.multiple
     if options.overlap is None:
-        return round_up(model.halo, multiple)
+        own = round_up(model.halo, multiple)
+        return lambda patch: own if (found := known.halo(patch)) is None else found
     halo = round_up(-(-options.overlap // 2), multiple)
     if 2 * halo != options.overlap:
         notes.append(
             f"overlap of {options.overlap} px rounded up to {2 * halo}: twice the network's multiple of {multiple}"
         )
-    return halo
+    return lambda _: halo
+
+
+def _halo_notes(passes: Passes, known: Known, *, model: ModelSource, options: PlanOptions) -> list[str]:
+    """Where a probe changed the halo, or could find none."""
+    first = passes.contexts[0]
+    halo, own = first.lattice.rows.halo, round_up(model.halo, model.rule.multiple)
+    patch = seamed(first.lattice, first.size)
+    differing = known.disagreement(patch, halo)
+    if options.overlap is not None or known.seams is None or differing is None or first.lattice.count == 1:
+        return []
+    share = f"{differing:.2%} of classes are predicted to be unlike full-frame inference's"
+    if known.halo(patch) is None:
+        return [f"the probe found no halo that is worth its cost for patches this small, the card's is taken: {share}"]
+    return [] if halo == own else [f"a halo of {halo} px by the probe, not the card's {own}: {share}"]
+
+
+def _timing(known: Known, share: float) -> str:
+    """What the predicted time rests on."""
+    found = "by a probe" if known.speeds is not None else "roughly: `geoseg model probe` would tell"
+    return found if share > _BUSY else f"{found}; other work leaves {share:.0%} of the machine now"

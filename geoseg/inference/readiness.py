@@ -8,6 +8,7 @@ from geoseg.errors import GeosegError
 from geoseg.inference.tasks import TileTask, UnfitError
 from geoseg.inference.tilework import open_run
 from geoseg.models.device import pick_device
+from geoseg.models.runtimes.availability import available
 from geoseg.raster.reading import probe
 from geoseg.version import __version__
 
@@ -43,6 +44,9 @@ def check(task: TileTask) -> None:
         store, plan = open_run(task)
         task.model.open()
         pick_device(plan.device)
+        lack = available(plan.runtime, device=plan.device)
+        if lack is not None:
+            raise UnfitError(lack)
         probe(plan.recipe)
         store.probe()
     except GeosegError as error:

@@ -12,6 +12,7 @@ from geoseg.errors import PlanError, SceneReadError
 from geoseg.inference import machine
 from geoseg.inference.options import PlanOptions
 from geoseg.inference.plan import Plan
+from geoseg.models.runtimes.availability import available
 from geoseg.raster.locations import PLAN_DIGEST, Location, root_attributes
 from geoseg.raster.places import location_of, refuse_strangers, was_created
 from geoseg.raster.zarr_store import ResultStore, StoreSpec, create_store, open_store
@@ -22,10 +23,13 @@ PLAN_ATTRIBUTE = "geoseg_plan"
 ASKED_ATTRIBUTE = "geoseg_asked"
 """Root attribute with the options the plan was made by; ``auto`` as None."""
 
-_ASKED = ("stitch", "patch_size", "exact", "contexts", "fuse", "budget", "overlap", "tile", "batch_size", "device")
+_ASKED = (
+    *("stitch", "patch_size", "exact", "contexts", "fuse", "budget", "overlap", "tile", "batch_size"),
+    *("device", "runtime", "precision"),
+)
 """Options that a plan follows from; threads change no class."""
 
-_FOLLOWS = frozenset({"contexts", "adaptive", "halo", "cells", "device", "runtime", "chunk", "stitch"})
+_FOLLOWS = frozenset({"contexts", "adaptive", "halo", "cells", "device", "runtime", "precision", "chunk", "stitch"})
 """Decisions that follow from those options, the model and the machine: compared by the options."""
 
 
@@ -43,7 +47,7 @@ class Unfinished:
 def asked_of(options: PlanOptions) -> dict[str, Any]:
     """The options that a plan follows from, as plain values; None is ``auto``."""
     found = {name: getattr(options, name) for name in _ASKED}
-    return found | {"device": None if options.device == "auto" else options.device}
+    return {name: None if value == "auto" else value for name, value in found.items()}
 
 
 def find_unfinished(part: Location) -> Unfinished | None:
@@ -91,6 +95,9 @@ def continued_plan(fresh: Plan, options: PlanOptions, left: Unfinished) -> Plan:
             f"the unfinished run in {left.place} computes on {stored.device}, and here is none: continue it where"
             " there is one, or --restart it"
         )
+    lack = available(stored.runtime, device=stored.device)
+    if lack is not None and stored.runtime != fresh.runtime:
+        raise PlanError(f"the unfinished run in {left.place} is computed by {stored.runtime}, and here {lack}")
     kept = _decided_elsewhere(fresh, stored)
     note = f"continues with what was decided when the run began: {kept}"
     return replace(stored, threads=options.threads or stored.threads, notes=(*stored.notes, note))
@@ -203,10 +210,14 @@ def _decided_elsewhere(fresh: Plan, stored: Plan) -> str:
     found = []
     if fresh.device != stored.device:
         found.append(f"device {stored.device}")
+    if (fresh.runtime, fresh.precision) != (stored.runtime, stored.precision):
+        found.append(f"{stored.runtime} in {stored.precision}")
     if [c.size for c in fresh.contexts] != [c.size for c in stored.contexts]:
         found.append(f"context {', '.join(str(c.size) for c in stored.contexts)} px")
     if [c.batch_size for c in fresh.contexts] != [c.batch_size for c in stored.contexts]:
         found.append(f"batches of {', '.join(str(c.batch_size) for c in stored.contexts)}")
+    if fresh.halo != stored.halo:
+        found.append(f"overlap {2 * stored.halo} px")
     most, here = stored.cost.memory_bytes / 1e9, machine.memory_bytes() / 1e9
     if most > here:
         found.append(f"about {most:.1f} GB of memory, of which this machine has {here:.1f}")

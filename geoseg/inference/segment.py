@@ -17,7 +17,7 @@ from geoseg.inference.fusion import Fusion
 from geoseg.inference.layers import Layers
 from geoseg.inference.passes import Passes
 from geoseg.inference.stitch import Stitcher
-from geoseg.models.runtime import Predictor
+from geoseg.models.runtimes.base import Predictor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

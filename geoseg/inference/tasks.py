@@ -45,6 +45,8 @@ class TileReport:
     read_seconds: float
     compute_seconds: float
     write_seconds: float
+    notes: tuple[str, ...] = ()
+    """What a user should know of how it was computed."""
 
 
 class UnfitError(GeosegError, RuntimeError):

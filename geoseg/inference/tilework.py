@@ -10,15 +10,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-from geoseg.errors import PlanError
+from geoseg.errors import OutOfMemoryError, PlanError
 from geoseg.geometry.tiles import Tile
 from geoseg.geometry.windows import Window
+from geoseg.inference.capacity import memory_there
 from geoseg.inference.decide import TileResult
 from geoseg.inference.plan import Plan
 from geoseg.inference.resume import PLAN_ATTRIBUTE
 from geoseg.inference.segment import Engine, TilePixels, segment_tile
 from geoseg.inference.stopping import stop_check
 from geoseg.inference.tasks import TileReport, TileTask
+from geoseg.models.runtimes.halving import HalvingPredictor
 from geoseg.models.source import ModelRecipe
 from geoseg.raster.locations import PLAN_DIGEST, root_attributes
 from geoseg.raster.reading import read_window
@@ -75,6 +77,18 @@ class TileTimes:
 
     read: float = 0.0
     compute: float = 0.0
+    notes: tuple[str, ...] = ()
+    """What the predictor has to say of how it ran."""
+
+
+def predictor_of(plan: Plan, model: ModelRecipe) -> HalvingPredictor:
+    """What runs the plan's network in this process, loaded once.
+
+    Raises:
+        BundleError: if the model is another than the one that was planned with.
+        MissingExtraError: if the runtime is not installed.
+    """
+    return model.predictor(plan.device, runtime=plan.runtime, precision=plan.precision, threads=plan.threads)
 
 
 def segment(
@@ -95,11 +109,24 @@ def segment(
 
     def compute() -> tuple[TileResult, TileTimes]:
         begun = time.perf_counter()
-        engine = Engine(predictor=model.predictor(plan.device), check_stop=check_stop)
-        result = segment_tile(source, tile.core, passes=passes, engine=engine, layers=plan.layers, ids=plan.legend.ids)
-        return result, TileTimes(read=read, compute=time.perf_counter() - begun)
+        predictor = predictor_of(plan, model)
+        engine = Engine(predictor=predictor, check_stop=check_stop)
+        try:
+            result = segment_tile(
+                source, tile.core, passes=passes, engine=engine, layers=plan.layers, ids=plan.legend.ids
+            )
+        except OutOfMemoryError as error:
+            raise OutOfMemoryError(f"{error} ({_memory_told(plan)})") from error
+        return result, TileTimes(read=read, compute=time.perf_counter() - begun, notes=predictor.notes)
 
     return _device_thread(plan.device, plan.runtime, plan.threads).submit(compute).result()
+
+
+def _memory_told(plan: Plan) -> str:
+    """What the plan thought a run takes, and what there is."""
+    planned = plan.cost.memory_bytes if plan.device == "cpu" else plan.cost.device_bytes
+    there = memory_there(plan.device)
+    return f"the plan estimated {planned / 1e9:.1f} GB, {plan.device} has {there / 1e9:.1f} GB that others use too"
 
 
 def _report(tile: Tile, times: TileTimes, *, computed_pixels: int = 0, write: float = 0.0) -> TileReport:
@@ -110,6 +137,7 @@ def _report(tile: Tile, times: TileTimes, *, computed_pixels: int = 0, write: fl
         read_seconds=times.read,
         compute_seconds=times.compute,
         write_seconds=write,
+        notes=times.notes,
     )
 
 

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from geoseg.models.runtime import Predictor
+    from geoseg.choices import PlannedPrecision, PlannedRuntime
+    from geoseg.models.runtimes.base import Predictor
+    from geoseg.models.runtimes.halving import HalvingPredictor
 
 PLAIN_CONTEXT = 512
 """Patch side for a module that says nothing of its own, pixels."""
@@ -35,7 +37,7 @@ _held: dict[str, _Held] = {}
 
 _tokens: weakref.WeakKeyDictionary[nn.Module, str] = weakref.WeakKeyDictionary()
 
-_predictors: dict[tuple[str, str], Predictor] = {}
+_predictors: dict[tuple[str, str, str, str, int | None], HalvingPredictor] = {}
 _lock = threading.Lock()
 
 
@@ -61,17 +63,35 @@ class ModelRecipe:
     multiple: int
     """What sides of patches must be multiples of."""
 
-    def predictor(self, device: str) -> Predictor:
-        """The predictor of this process on ``device``, loaded once.
+    def predictor(
+        self,
+        device: str,
+        *,
+        runtime: PlannedRuntime = "eager",
+        precision: PlannedPrecision = "fp32",
+        threads: int | None = None,
+    ) -> HalvingPredictor:
+        """The predictor of this process, loaded once; its batches halve where memory runs out.
+
+        Args:
+            device: ``cpu``, ``cuda`` or ``cuda:N``.
+            runtime: what runs a bundle; a module is always run as it is.
+            precision: of the network's products.
+            threads: as for :func:`geoseg.models.runtimes.make_predictor`.
 
         Raises:
             BundleError: if the file is another than the one that was planned with.
+            MissingExtraError: if the runtime is not installed.
         """
-        key = (self.digest, device)
+        from geoseg.models.runtimes.halving import HalvingPredictor
+
+        key = (self.digest, device, runtime, precision, threads if runtime == "openvino" else None)
         with _lock:
             if key not in _predictors:
                 _predictors.clear()  # one model at a time: its weights are what memory was planned for
-                _predictors[key] = self._load(device)
+                _predictors[key] = HalvingPredictor(
+                    self._load(device, runtime=runtime, precision=precision, threads=threads)
+                )
             return _predictors[key]
 
     def open(self) -> Bundle:
@@ -90,12 +110,17 @@ class ModelRecipe:
             )
         return bundle
 
-    def _load(self, device: str) -> Predictor:
-        from geoseg.models.runtime import EagerPredictor, make_predictor
-
+    def _load(
+        self, device: str, *, runtime: PlannedRuntime, precision: PlannedPrecision, threads: int | None
+    ) -> Predictor:
         if self.path is None:
-            return EagerPredictor(_held[self.digest].network, device=device, multiple=self.multiple)
-        return make_predictor(self.open(), device=device)
+            from geoseg.models.runtimes.eager import EagerPredictor
+
+            network = _held[self.digest].network
+            return EagerPredictor(network, device=device, multiple=self.multiple, precision=precision)
+        from geoseg.models.runtimes import make_predictor
+
+        return make_predictor(self.open(), device=device, runtime=runtime, precision=precision, threads=threads)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,10 +158,6 @@ class ModelSource:
             packaged=self.path is not None and self.path == default_bundle_path().resolve(),
             multiple=self.rule.multiple,
         )
-
-    def predictor(self, device: str) -> Predictor:
-        """The predictor of this process on ``device``; see ``ModelRecipe.predictor``."""
-        return self.recipe.predictor(device)
 
     def release(self) -> None:
         """Gives a caller's module back as it was; does nothing for a bundle, which may be used again."""
@@ -233,7 +254,7 @@ def _channels(network: nn.Module, *, bands: int, rule: SizeRule, device: torch.d
     """K, by one small forward pass."""
     import numpy as np
 
-    from geoseg.models.runtime import EagerPredictor
+    from geoseg.models.runtimes.eager import EagerPredictor
 
     side = rule.near(64)[-1]
     sample = np.zeros((1, bands, side, side), np.float32)

@@ -71,6 +71,8 @@ def calibrate(
     bundle = model if isinstance(model, Bundle) else open_bundle(model)
     if not scenes:
         raise PlanError("calibration needs at least one scene with its reference")
+    if options.get("runtime", "auto") == "auto":  # one for all contexts, or their seconds would not compare
+        options["runtime"] = "eager"
     card = bundle.card
     halo = card.halo if overlap is None else -(-overlap // 2)
     across = 2 * round_up(halo, card.multiple)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-from geoseg.choices import COMPRESSIONS, FUSES, RESOLUTIONS, STITCHES, Compression, Resolution
+from geoseg.choices import COMPRESSIONS, FUSES, PRECISIONS, RESOLUTIONS, RUNTIMES, STITCHES, Compression, Resolution
 from geoseg.errors import PlanError
 from geoseg.inference.executors.options import PATIENCE, RETRIES, ClusterOptions
 from geoseg.inference.options import PlanOptions
@@ -59,6 +59,8 @@ class RunOptions(PlanOptions):
             ("stitch", STITCHES),
             ("fuse", FUSES),
             ("resolution", RESOLUTIONS),
+            ("runtime", RUNTIMES),
+            ("precision", PRECISIONS),
             ("compress", COMPRESSIONS),
             ("zarr_format", (2, 3)),
         ):

@@ -55,10 +55,12 @@ def plan_rows(plan: Plan) -> list[tuple[str, str]]:
         ("tiles", f"{data['tiles']:,} of {_by(data['tile'])} px, {plan.slots} in work at once"),
         ("patches", f"{data['patches']:,} in batches of {_batches(plan)}"),
         ("computed / scene", f"{'at most ' if plan.adaptive else ''}{data['computed_ratio']:.3f}"),
-        ("runs on", f"{plan.device}, {plan.runtime}, {plan.threads} threads"),
+        ("runs on", f"{plan.device}, {plan.runtime} in {plan.precision}, {plan.threads} threads"),
+        ("runtime", plan.runtime_chosen),
         ("memory", f"about {plan.cost.memory_bytes / 1e9:.1f} GB"),
         ("disk", f"at most {plan.cost.disk_bytes / 1e9:.2f} GB before compression"),
-        ("time", "unknown" if plan.cost.seconds is None else f"about {plan.cost.seconds:.0f} s"),
+        ("time", "unknown" if plan.cost.seconds is None else f"about {plan.cost.seconds:.0f} s, {plan.timing}"),
+        *_alternative_rows(plan),
         ("digest", plan.digest[:16]),
     ]
     return rows + [("note", note) for note in plan.notes]
@@ -86,6 +88,16 @@ def _context_rows(plan: Plan) -> list[tuple[str, str]]:
     else:
         rows += [("fused with", text) for text in fitted[1:]]
     return [*rows, ("chosen", plan.chosen)]
+
+
+def _alternative_rows(plan: Plan) -> list[tuple[str, str]]:
+    """The best ways of running it, the chosen one first."""
+    rows = []
+    for k, way in enumerate(plan.alternatives):
+        took = "" if way.seconds is None else f"{way.seconds:.0f} s: "
+        shape = f"patches {_by([*way.patch_size])}, halo {way.halo}, batch {way.batch_size}, tile {_by([*way.tile])} px"
+        rows.append(("best" if k == 0 else f"{k + 1}. best", f"{took}{shape}; {way.why}"))
+    return rows
 
 
 def _batches(plan: Plan) -> str:

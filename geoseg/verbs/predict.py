@@ -16,6 +16,7 @@ from geoseg.inference.machine import peak_rss_bytes
 from geoseg.inference.pipeline import Progress, run_plan
 from geoseg.inference.plan import Plan
 from geoseg.inference.resume import continued_plan, find_unfinished, open_part
+from geoseg.inference.tilework import predictor_of
 from geoseg.legend import Legend
 from geoseg.raster.labels import LabelInfo, inspect_labels
 from geoseg.raster.locks import Locks
@@ -131,6 +132,7 @@ def predict(
         peak_rss_bytes=peak_rss_bytes(),
         notes=(
             *plan.notes,
+            *progress.notes,
             *(() if truth is None else truth.notes),
             *(() if metrics is None else score_notes(metrics)),
         ),
@@ -212,7 +214,7 @@ def _run_tiles(
         truth = None if wanted.reference is None else _inspect_reference(wanted.reference, ready)
         plan = wanted.settle(ready.plan, begun=wanted.begun)
         if not active.shared:  # a network that cannot be loaded is found before anything is written
-            ready.model.predictor(plan.device)
+            predictor_of(plan, ready.model.recipe)
         locks = locking.enter_context(held(files))
         begun = wanted.begun or locks.were_left
         plan = wanted.settle(ready.plan, begun=begun)  # once more: another run may have ended just now

@@ -15,7 +15,8 @@ from geoseg.inference.passes import fit_lattice
 from geoseg.models.bundle import Bundle, open_bundle
 from geoseg.models.modes import modes_of, restore_modes
 from geoseg.models.networks import size_rule
-from geoseg.models.runtime import EagerPredictor, make_predictor
+from geoseg.models.runtimes import make_predictor
+from geoseg.models.runtimes.eager import EagerPredictor
 from geoseg.models.source import PLAIN_CONTEXT, PLAIN_HALO, from_bundle
 
 if TYPE_CHECKING:

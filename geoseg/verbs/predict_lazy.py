@@ -40,7 +40,8 @@ def predict_lazy(
     """The class map of a scene, to be computed when and where it is asked for.
 
     The plan is made at once (the scene's header and the model's card are read); pixels are read and predicted tile by
-    tile, by any Dask scheduler, and only the tiles that are asked for. Computed, it equals what ``predict`` writes.
+    tile, by any Dask scheduler, and only the tiles that are asked for. Computed, it equals what ``predict`` writes in
+    the same runtime: eager PyTorch, unless another is asked for.
 
     Args:
         scene: as for ``predict``, several files that are one scene included; workers in other processes must be able
@@ -69,6 +70,8 @@ def predict_lazy(
         raise PlanError(f"layer {layer!r}: there are {', '.join(LAZY_LAYERS)}")
     if layer == "confidence":
         options = {**options, "confidence": True}
+    if options.get("runtime", "auto") == "auto":  # computed wherever a scheduler likes: no worker can be asked
+        options = {**options, "runtime": "eager"}
     asked = RunOptions(**options)
     if not (model is None or isinstance(model, str | os.PathLike | Bundle)):
         model = copy.deepcopy(model)  # the caller's may be trained on, or be used by a run that gives it back

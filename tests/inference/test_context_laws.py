@@ -18,7 +18,7 @@ from geoseg.geometry.tiles import TileGrid, make_tiles
 from geoseg.inference.array import predict_pixels
 from geoseg.inference.layers import Layers
 from geoseg.inference.passes import Adaptive, ContextPass, Passes
-from geoseg.models.runtime import EagerPredictor
+from geoseg.models.runtimes.eager import EagerPredictor
 from tests.running import tiles_of
 
 Classes = npt.NDArray[np.uint8]

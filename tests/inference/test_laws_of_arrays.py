@@ -17,7 +17,7 @@ from geoseg.inference.array import predict_pixels
 from geoseg.inference.layers import Layers
 from geoseg.inference.passes import ContextPass, Passes
 from geoseg.inference.segment import reflect_rim
-from geoseg.models.runtime import EagerPredictor
+from geoseg.models.runtimes.eager import EagerPredictor
 from tests.running import tiles_of
 
 

@@ -45,6 +45,8 @@ def test_a_plan_survives_json(scene: Path, tiny_bundle: Path) -> None:
         {"overlap": 64},
         {"tile": 200},
         {"batch_size": 3},
+        {"runtime": "compile"},
+        {"precision": "bf16"},
         {"confidence": True},
         {"probabilities": True},
         {"zarr_format": 2},
@@ -116,3 +118,19 @@ def test_the_defaults_compute_little_twice() -> None:
         choice = choose_contexts(model, contexts=1, fuse="score", lattice_of=lattice_of, fits=lambda _: True)
         lattice = lattice_of(choice.sizes[0])
         assert make_tiles(lattice, stitch="crop", tile=2048).computed_pixels <= cap * side * side
+
+
+@pytest.mark.parametrize(("tiled", "stitch", "columns"), [(False, "crop", 1), (True, "crop", 4), (False, "hann", 2)])
+def test_tiles_of_a_scene_in_strips_are_as_wide_as_it(
+    tmp_path: Path, tiny_bundle: Path, tiled: bool, stitch: str, columns: int
+) -> None:
+    path = tmp_path / "scene.tif"
+    options = {"tiled": True, "blockxsize": 256, "blockysize": 256} if tiled else {"blockysize": 16}
+    with rasterio.open(
+        path, "w", driver="GTiff", height=1500, width=7000, count=3, dtype="uint8", compress="deflate", **options
+    ) as scene:
+        scene.write(np.zeros((3, 1500, 7000), np.uint8))
+    plan = geoseg.plan(path, model=tiny_bundle, patch_size=512, stitch=stitch)
+    assert plan.grid.shape[1] == columns
+    if stitch == "crop":
+        assert plan.grid.core[0] * plan.grid.core[1] <= 4 * 2048**2

@@ -14,13 +14,14 @@ import torch
 
 import geoseg
 from geoseg.errors import OutputError, OutputLockedError, PlanError
-from geoseg.inference import machine, pass_planner
+from geoseg.inference import batches, machine
 from geoseg.inference.pipeline import Progress
 from geoseg.inference.plan import Plan
 from geoseg.inference.resume import PLAN_ATTRIBUTE, continued_plan, find_unfinished, open_part
 from geoseg.inference.tasks import TileTask
 from geoseg.inference.tilework import work_tile
 from geoseg.models.bundle import open_bundle
+from geoseg.models.probing.kept import keep_probe
 from geoseg.models.source import from_bundle
 from geoseg.raster import locks
 from geoseg.raster.atomic import discard
@@ -30,6 +31,7 @@ from geoseg.raster.places import location_of
 from geoseg.raster.zarr_store import ResultStore, open_store
 from geoseg.verbs.options import RunOptions
 from geoseg.version import __version__
+from tests.probes import finite_probe
 from tests.scenes import random_pixels, write_scene
 
 
@@ -56,7 +58,7 @@ def test_another_machine_continues_with_what_was_decided(
     scene: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan, part = begin(scene, tiny_bundle)
-    monkeypatch.setattr(pass_planner, "_BATCH_PIXELS", {"cpu": 2 * 128 * 128})  # as a smaller machine would
+    monkeypatch.setitem(batches.BATCH_PIXELS, "cpu", 2 * 128 * 128)  # as a smaller machine would
     monkeypatch.setattr(machine, "core_count", lambda: plan.threads + 3)
     assert geoseg.plan(scene, model=tiny_bundle).digest != plan.digest
     found = again(scene, part, tiny_bundle)
@@ -65,6 +67,18 @@ def test_another_machine_continues_with_what_was_decided(
     result = geoseg.predict(scene, outputs=scene.parent / "out.zarr", model=tiny_bundle)
     assert result.plan.digest == plan.digest
     assert open_store(scene.parent / "out.zarr").attributes[PLAN_DIGEST] == plan.digest
+
+
+def test_a_probe_made_meanwhile_changes_nothing_that_was_begun(
+    scene: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GEOSEG_CACHE", str(tmp_path / "cache"))
+    plan, part = begin(scene, tiny_bundle)
+    keep_probe(finite_probe(tiny_bundle, reach=3))
+    assert geoseg.plan(scene, model=tiny_bundle).halo == 8 != plan.halo
+    found = again(scene, part, tiny_bundle)
+    assert found.digest == plan.digest
+    assert any("overlap 32 px" in note for note in found.notes)
 
 
 def test_what_was_auto_may_be_given_as_it_was_decided_and_the_other_way_round(scene: Path, tiny_bundle: Path) -> None:

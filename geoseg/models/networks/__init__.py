@@ -105,16 +105,20 @@ def receptive_field(network: nn.Module, *, bands: int) -> int | None:
     return None if found is None else found[0]
 
 
-def reach(network: nn.Module, *, bands: int) -> int | None:
+def reach(network: nn.Module, *, bands: int, longest: int | None = None) -> int | None:
     """Distance to the farthest input pixel that an output pixel depends on, pixels; None if it is the whole input.
 
-    With a halo of that many pixels, rounded up to the network's multiple, tiled prediction is exact. Arguments as for
-    :func:`receptive_field`.
+    With a halo of that many pixels, rounded up to the network's multiple, tiled prediction is exact.
+
+    Args:
+        network: (N, C, H, W) to logits; not changed.
+        bands: input channels C.
+        longest: a field that fills a strip of this length, pixels, is not looked for; None: 4096. Less is quicker.
     """
     own = getattr(network, "reach", None)
     if isinstance(own, int):
         return own
     from geoseg.models.networks import receptive
 
-    found = receptive.measure(network, bands=bands, rule=size_rule(network))
+    found = receptive.measure(network, bands=bands, rule=size_rule(network), longest=longest or receptive.LONGEST)
     return None if found is None else found[1]

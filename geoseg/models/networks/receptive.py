@@ -40,26 +40,27 @@ _NORMS_OVER_PLACES = ("group_norm", "instance_norm")
 _SOFTMAXES = ("softmax", "log_softmax")
 
 
-def measure(network: nn.Module, *, bands: int, rule: SizeRule) -> tuple[int, int] | None:
+def measure(network: nn.Module, *, bands: int, rule: SizeRule, longest: int = LONGEST) -> tuple[int, int] | None:
     """Side of the receptive field and the farthest reach, pixels; None if it is global.
 
     Args:
         network: (N, C, H, W) to logits (N, K, H, W); not changed.
         bands: input channels C.
         rule: the sides it takes.
+        longest: the longest strip that is tried, pixels: what depends on all of it counts as global.
     """
     with torch.inference_mode(mode=False), torch.enable_grad():
-        return _measure(network, bands=bands, rule=rule)
+        return _measure(network, bands=bands, rule=rule, longest=longest)
 
 
-def _measure(network: nn.Module, *, bands: int, rule: SizeRule) -> tuple[int, int] | None:
+def _measure(network: nn.Module, *, bands: int, rule: SizeRule, longest: int) -> tuple[int, int] | None:
     probe = copy.deepcopy(network).cpu().double().eval().requires_grad_(False)
     if rule.only:
         side = max(rule.only)
         return _Strip(probe, bands=bands, length=side, width=side).field(rule.multiple)
     width = rule.near(_WIDTH)[-1]
     length = rule.near(_SHORTEST)[-1]
-    while length <= LONGEST:
+    while length <= longest:
         strip = _Strip(probe, bands=bands, length=max(length, width), width=width)
         found = strip.field(rule.multiple)
         if found is not None or strip.mixed:

@@ -1,46 +1,39 @@
-"""Runtimes: what turns a batch of stored pixels into logits. Eager PyTorch on CPU or CUDA for now.
+"""Eager PyTorch, on CPU or CUDA.
 
-Everything per pixel that needs floats happens here, on the device: cast, normalise, fill, forward. A predictor is not
-thread-safe; the executor gives each device one thread.
+Everything per pixel that needs floats happens on the device: cast, normalise, fill, forward. What is moved there is as
+small as what is stored.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
+from geoseg.choices import PlannedPrecision
 from geoseg.errors import PlanError
-from geoseg.models.bundle import Bundle
 from geoseg.models.card import Normalisation
 from geoseg.models.networks import multiple_of
+from geoseg.models.runtimes.base import failure
 
-
-class Predictor(Protocol):
-    """Anything that gives logits for patches."""
-
-    multiple: int
-    """Sides of patches must be multiples of it."""
-
-    def logits(self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_]) -> torch.Tensor:
-        """Logits of a batch.
-
-        Args:
-            pixels: (N, C, h, w) in the scene's stored dtype.
-            valid: (N, h, w), True = data. What invalid pixels hold has no influence.
-
-        Returns:
-            (N, K, h, w) float32 on the predictor's device.
-        """
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class EagerPredictor:
-    """Eager PyTorch in float32, channels last.
+    """Eager PyTorch, channels last.
 
     Invalid pixels are filled with the band's mean, which is 0 after normalisation (0 for a network without one).
+
+    Args:
+        network: (N, C, h, w) to logits; put into evaluation mode and onto the device.
+        normalisation: of a bundle; None for a caller's module, which gets pixels as they are and keeps its layout.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        multiple: what sides must be multiples of; None asks the network.
+        precision: of convolutions and products, under autocast; sums and logits stay float32.
     """
 
     def __init__(
@@ -50,12 +43,14 @@ class EagerPredictor:
         normalisation: Normalisation | None = None,
         device: str | torch.device = "cpu",
         multiple: int | None = None,
+        precision: PlannedPrecision = "fp32",
     ) -> None:
         self.device = torch.device(device)
         self.network = network.to(self.device).eval()
         if normalisation is not None:  # a bundle's network is ours to rearrange; a caller's module is left as it is
             self.network = self.network.to(memory_format=torch.channels_last)
         self.multiple = multiple_of(network) if multiple is None else multiple
+        self._dtype = _DTYPES.get(precision)
         self._normalisation = normalisation
         if normalisation is not None:
             shape = (1, len(normalisation.mean), 1, 1)
@@ -63,14 +58,19 @@ class EagerPredictor:
             self._scale = 1.0 / torch.tensor(normalisation.std, device=self.device).view(shape)
 
     def logits(self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_]) -> torch.Tensor:
-        """See :class:`Predictor`.
+        """See :class:`geoseg.models.runtimes.base.Predictor`.
 
         Raises:
             PlanError: if the network's output is no (N, K, h, w) of the patches' height and width.
+            OutOfMemoryError: if memory does not take the batch.
         """
         with torch.inference_mode():
-            batch = self._prepare(pixels, valid)
-            found = self._forward(batch)
+            try:
+                batch = self._prepare(pixels, valid)
+                with self._autocast():
+                    found = self._forward(batch)
+            except (RuntimeError, ValueError) as error:
+                raise failure(error, pixels.shape, multiple=self.multiple) from error
             if isinstance(found, dict) and "out" in found:  # torchvision's segmentation models
                 found = found["out"]
             if not isinstance(found, torch.Tensor) or found.ndim != 4 or found.shape[2:] != batch.shape[2:]:
@@ -82,42 +82,30 @@ class EagerPredictor:
             return found.float()
 
     def _forward(self, batch: torch.Tensor) -> Any:
-        """The network's answer; what PyTorch raises becomes one line with the way out."""
-        try:
-            return self.network(batch)
-        except (RuntimeError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            size = f"{batch.shape[0]} patches of {batch.shape[2]} x {batch.shape[3]} px with {batch.shape[1]} bands"
-            if isinstance(error, torch.OutOfMemoryError) or "alloc" in reason:
-                raise PlanError(f"out of memory with {size}: use a smaller --batch-size or --patch-size") from error
-            raise PlanError(
-                f"the network does not take {size} (multiples of {self.multiple} were planned): {reason}"
-            ) from error
+        """The network's answer."""
+        return self.network(batch)
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        return nullcontext() if self._dtype is None else torch.autocast(self.device.type, dtype=self._dtype)
 
     def _prepare(self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_]) -> torch.Tensor:
         """Stored pixels as the network wants them: float32, normalised, filled, on the device."""
         if pixels.dtype.kind not in "iu" or pixels.dtype.itemsize > 2:
             pixels = pixels.astype(np.float32, copy=False)
         # torch computes in uint8/int16 where it can; uint16 has few kernels, so NumPy widens it
-        source = torch.from_numpy(pixels.astype(np.float32) if pixels.dtype == np.uint16 else pixels)
-        batch = source.to(self.device, non_blocking=True)
+        batch = self._moved(pixels.astype(np.float32) if pixels.dtype == np.uint16 else pixels)
         if self._normalisation is None:
             batch = batch.float()
         else:
             batch = batch.to(torch.float32, memory_format=torch.channels_last)
             batch = batch.sub_(self._mean).mul_(self._scale)
         if not valid.all():
-            invalid = torch.from_numpy(~valid).to(self.device).unsqueeze(1)
-            batch = batch.masked_fill(invalid, 0.0)
+            batch = batch.masked_fill(self._moved(~valid).unsqueeze(1), 0.0)
         return batch
 
-
-def make_predictor(bundle: Bundle, *, device: str = "cpu") -> EagerPredictor:
-    """The eager predictor of a bundle.
-
-    Raises:
-        BundleError: if the weights do not fit the architecture.
-    """
-    return EagerPredictor(
-        bundle.load_network(), normalisation=bundle.card.normalisation, device=device, multiple=bundle.card.multiple
-    )
+    def _moved(self, array: npt.NDArray[np.generic]) -> torch.Tensor:
+        """The array on the device; to CUDA through pinned memory, without waiting for it."""
+        source = torch.from_numpy(array)
+        if self.device.type == "cuda":
+            source = source.pin_memory()
+        return source.to(self.device, non_blocking=True)

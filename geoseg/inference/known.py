@@ -1,0 +1,56 @@
+"""What kept probes say of a model on the machine that will run it: its halo, and how fast it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from geoseg.geometry.lattice import Lattice
+from geoseg.inference import machine
+from geoseg.inference.capacity import Capacity
+from geoseg.models.probing.kept import any_probe, kept_probe
+from geoseg.models.probing.result import ProbeResult
+from geoseg.models.source import ModelSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """Probes of a model; nothing where nobody probed it."""
+
+    seams: ProbeResult | None = None
+    """Of any machine, device and runtime: what a patch's rim is worth is the model's own."""
+    speeds: ProbeResult | None = None
+    """Of this machine, device and runtime alone."""
+
+    def halo(self, patch: tuple[int, int]) -> int | None:
+        """The smallest halo that keeps to the probe's tolerance; None without a probe, or if it would cost too much.
+
+        Args:
+            patch: (height, width), pixels.
+        """
+        return None if self.seams is None else self.seams.halo(patch)
+
+    def disagreement(self, patch: tuple[int, int], halo: int) -> float | None:
+        """Share of pixels whose class differs from full-frame inference's; None where nothing is known."""
+        return None if self.seams is None else self.seams.disagreement(patch, halo)
+
+    def seconds_per_pixel(self, patch: tuple[int, int], batch: int) -> float | None:
+        """Of input, on this machine if nothing else ran; None where nothing is known."""
+        return None if self.speeds is None else self.speeds.seconds_per_pixel(patch, batch)
+
+
+def known_of(model: ModelSource, *, capacity: Capacity, runtime: str) -> Known:
+    """What is known of a model. A caller's module is never probed: nothing names it from one process to the next."""
+    if model.path is None:
+        return Known()
+    here = None
+    if capacity.local:
+        named = machine.describe_machine(capacity.device)
+        here = kept_probe(model.digest, device=capacity.device, runtime=runtime, machine=named)
+    seams = here if here is not None and (here.seams or here.reach is not None) else any_probe(model.digest)
+    return Known(seams=seams, speeds=here)
+
+
+def seamed(lattice: Lattice, size: int) -> tuple[int, int]:
+    """(height, width) of a lattice's patches where they have seams; of an axis with one patch, the context itself."""
+    rows, cols = ((axis.side if axis.count > 1 else max(size, axis.side)) for axis in (lattice.rows, lattice.cols))
+    return rows, cols

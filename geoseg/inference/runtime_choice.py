@@ -1,0 +1,179 @@
+"""Chooses what runs the network: what was asked for, or what is predicted to finish first, start-up included.
+
+The figures are what `benchmarks/runtimes.py` measured (2026-11-26, default model, 2 cores of an Intel Xeon that others
+used too, so efficiency is by CPU seconds). They decide between runtimes; a plan's time is no promise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from geoseg.choices import PLANNED_RUNTIMES, PlannedPrecision, PlannedRuntime
+from geoseg.errors import MissingExtraError, PlanError
+from geoseg.inference import machine
+from geoseg.inference.capacity import Capacity
+from geoseg.inference.options import PlanOptions
+from geoseg.models.runtimes import refuse_precision
+from geoseg.models.runtimes.ir import is_converted
+from geoseg.models.source import ModelSource
+
+CUDA_PRECISION: PlannedPrecision = "fp16"
+"""What ``auto`` is on CUDA: the cheapest that keeps 99.9 % of real scenes' classes. Of four 512 px patches fp16 kept
+99.95 %, bf16 99.68 % (autocast on a CPU, 2026-11-26, benchmarks/results.md)."""
+
+_WORTH = 0.9
+"""Another runtime than eager must be predicted to take at most this share of eager's time: predictions err."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speed:
+    """What a runtime costs on a CPU."""
+
+    start: float
+    """Seconds from the start of a run to the first patch: imports, the network's weights."""
+    per_shape: float
+    """Seconds until the first patch of a size is through, beyond its arithmetic: what is compiled for it."""
+    efficiency: float
+    """Multiply-adds per second, as a share of ``machine.macs_per_second()``."""
+    libraries_bytes: int
+    """Memory of what it loads, activations apart."""
+
+
+SPEEDS: Mapping[PlannedRuntime, Speed] = {
+    "eager": Speed(start=4.5, per_shape=0.0, efficiency=0.5, libraries_bytes=1_200_000_000),
+    "compile": Speed(start=6.0, per_shape=35.0, efficiency=0.5, libraries_bytes=1_600_000_000),
+    "openvino": Speed(start=0.7, per_shape=0.5, efficiency=0.85, libraries_bytes=600_000_000),
+}
+
+CONVERSION_SECONDS = 15.0
+"""OpenVINO's once per model, where its IR is not in the cache."""
+
+_OF_THIS_RUN = 0.5
+"""Share of a conversion that a run must earn back itself: what is kept serves later runs of the model too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeChoice:
+    """What runs the network."""
+
+    runtime: PlannedRuntime
+    precision: PlannedPrecision
+    reason: str
+    """Why, for the plan."""
+
+
+def choose_runtime(
+    model: ModelSource,
+    options: PlanOptions,
+    *,
+    capacity: Capacity,
+    computed_pixels: int,
+    shapes: int,
+    rates: Mapping[PlannedRuntime, float | None] | None = None,
+) -> RuntimeChoice:
+    """What runs the network on one scene.
+
+    Args:
+        model: the network.
+        options: what was asked for.
+        capacity: of the smallest worker; its device is the one that computes.
+        computed_pixels: of all network inputs.
+        shapes: patch sizes.
+        rates: seconds per pixel on this machine, of runtimes that a probe measured.
+
+    Raises:
+        PlanError: if runtime, model, device and precision do not go together.
+        MissingExtraError: if the runtime that was asked for is not installed on every worker.
+    """
+    precision = options.precision
+    if precision == "auto":
+        precision = "fp32" if capacity.device == "cpu" else CUDA_PRECISION
+    predicted = _predicted(model, capacity, computed_pixels=computed_pixels, shapes=shapes, rates=rates or {})
+    if options.runtime != "auto":
+        _demand(options.runtime, model, capacity)
+        refuse_precision(options.runtime, precision)
+        runtime, reason = options.runtime, "asked for"
+    elif model.path is None:
+        runtime, reason = "eager", "a module is run as it is"
+    elif capacity.device != "cpu":
+        runtime, reason = "eager", f"on {capacity.device}"
+    elif precision != "fp32":
+        runtime, reason = "eager", f"the one that computes in {precision}"
+    elif predicted is None:
+        runtime, reason = "eager", "nothing is known of the network's arithmetic"
+    else:
+        runtime, reason = _quickest(predicted, model, capacity)
+    return RuntimeChoice(runtime=runtime, precision=precision, reason=reason)
+
+
+def _demand(runtime: PlannedRuntime, model: ModelSource, capacity: Capacity) -> None:
+    """Refuses a runtime that cannot be.
+
+    Raises:
+        PlanError, MissingExtraError: as ``choose_runtime``.
+    """
+    if model.path is None and runtime != "eager":
+        raise PlanError(
+            f"a torch.nn.Module is run as it is, not by {runtime}: save it as a bundle"
+            " (geoseg.models.bundle.save_bundle), or leave out --runtime"
+        )
+    reason = dict(capacity.lacks).get(runtime)
+    if reason is not None:
+        raise (MissingExtraError if "not installed" in reason else PlanError)(reason)
+
+
+def starting_seconds(runtime: PlannedRuntime, model: ModelSource, *, capacity: Capacity, shapes: int) -> float:
+    """Seconds until the network computes: imports, weights, what is made once per model or per patch size.
+
+    Workers elsewhere are taken not to have converted the model.
+    """
+    speed = SPEEDS[runtime]
+    convert = runtime == "openvino" and not (capacity.local and is_converted(model.digest))
+    return speed.start + shapes * speed.per_shape + (CONVERSION_SECONDS if convert else 0.0)
+
+
+def _predicted(
+    model: ModelSource,
+    capacity: Capacity,
+    *,
+    computed_pixels: int,
+    shapes: int,
+    rates: Mapping[PlannedRuntime, float | None],
+) -> dict[PlannedRuntime, float] | None:
+    """Seconds of each runtime on one of the workers; None if the network's arithmetic or the device is not known.
+
+    Workers elsewhere are taken to be as fast as this machine.
+    """
+    if model.macs_per_pixel is None or capacity.device != "cpu":
+        return None
+    found: dict[PlannedRuntime, float] = {}
+    for name, speed in SPEEDS.items():
+        rate = rates.get(name) or model.macs_per_pixel / (machine.macs_per_second() * speed.efficiency)
+        start = starting_seconds(name, model, capacity=capacity, shapes=shapes)
+        found[name] = start + computed_pixels / capacity.workers * rate
+    return found
+
+
+def _quickest(
+    predicted: Mapping[PlannedRuntime, float], model: ModelSource, capacity: Capacity
+) -> tuple[PlannedRuntime, str]:
+    """The runtime that is predicted to finish first, of those that every worker has, and why."""
+    lacks = dict(capacity.lacks)
+    have = [name for name in PLANNED_RUNTIMES if name not in lacks]
+    counted = dict(predicted)
+    if not (capacity.local and is_converted(model.digest)):
+        counted["openvino"] -= (1 - _OF_THIS_RUN) * CONVERSION_SECONDS
+    best = min(have, key=lambda name: counted[name])
+    if counted[best] > _WORTH * counted["eager"]:
+        best = "eager"
+    told = ", ".join(f"{name} {predicted[name]:.0f} s" for name in sorted(have, key=lambda name: predicted[name]))
+    return best, f"predicted: {told}{_state(best, predicted, model) if capacity.local and 'openvino' in have else ''}"
+
+
+def _state(best: PlannedRuntime, predicted: Mapping[PlannedRuntime, float], model: ModelSource) -> str:
+    """What there is to say of the conversion to OpenVINO."""
+    if is_converted(model.digest):
+        return ", converted"
+    repaid = best == "openvino" and predicted["openvino"] > predicted["eager"]
+    return ", not converted yet; later runs find what is converted now" if repaid else ", not converted yet"

@@ -1,0 +1,55 @@
+"""What every runtime gives: logits for a batch of patches as they are stored. No torch here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from geoseg.errors import OutOfMemoryError, PlanError
+
+if TYPE_CHECKING:
+    import torch
+
+Logits: TypeAlias = "torch.Tensor | npt.NDArray[np.float32]"
+"""Logits of patches: a tensor on the predictor's device, or, from a runtime without torch, an array."""
+
+
+class Predictor(Protocol):
+    """Anything that gives logits for patches. Not thread-safe: the executor gives each device one thread."""
+
+    multiple: int
+    """Sides of patches must be multiples of it."""
+
+    def logits(self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_]) -> Logits:
+        """Logits of a batch.
+
+        Args:
+            pixels: (N, C, h, w) in the scene's stored dtype.
+            valid: (N, h, w), True = data. What invalid pixels hold has no influence.
+
+        Returns:
+            (N, K, h, w) float32.
+        """
+
+
+def described(shape: tuple[int, ...]) -> str:
+    """A batch (N, C, h, w) in words, for messages."""
+    count, bands, height, width = shape
+    return f"{count} patch{'es' * (count != 1)} of {height} x {width} px with {bands} bands"
+
+
+def failure(error: Exception, shape: tuple[int, ...], *, multiple: int) -> PlanError:
+    """What a runtime's error on a batch (N, C, h, w) means, in one line with the way out.
+
+    Args:
+        error: what the runtime raised.
+        shape: of the batch.
+        multiple: what sides were planned to be multiples of.
+    """
+    reason = " ".join(str(error).split())
+    # torch's CUDA allocator, its CPU allocator ("can't allocate memory"), NumPy and std::bad_alloc
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "alloc" in reason:
+        return OutOfMemoryError(f"out of memory with {described(shape)}: use a smaller --batch-size or --patch-size")
+    return PlanError(f"the network does not take {described(shape)} (multiples of {multiple} were planned): {reason}")

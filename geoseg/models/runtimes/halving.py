@@ -1,0 +1,66 @@
+"""A predictor that halves its batch where memory runs out; the geometry stays what was planned."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import numpy.typing as npt
+
+from geoseg.errors import OutOfMemoryError
+from geoseg.models.runtimes.base import Logits, Predictor
+
+_LOG = logging.getLogger(__name__)
+
+
+class HalvingPredictor:
+    """Runs another predictor, in smaller batches from the first time that memory does not take one.
+
+    Args:
+        inner: raises OutOfMemoryError where memory runs out.
+    """
+
+    def __init__(self, inner: Predictor) -> None:
+        self.inner = inner
+        self.multiple = inner.multiple
+        self._most: int | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of how it ran so far."""
+        own: tuple[str, ...] = getattr(self.inner, "notes", ())
+        if self._most is None:
+            return own
+        return (*own, f"batch halved to {self._most}: memory ran out; classes may differ within float noise")
+
+    def logits(self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_]) -> Logits:
+        """See :class:`geoseg.models.runtimes.base.Predictor`.
+
+        Raises:
+            OutOfMemoryError: if memory does not take a single patch.
+        """
+        most = len(pixels) if self._most is None else self._most
+        found: list[Logits] = []
+        first = 0
+        while first < len(pixels):
+            part = slice(first, first + most)
+            try:
+                found.append(self.inner.logits(pixels[part], valid[part]))
+            except OutOfMemoryError:
+                most = min(most, len(pixels) - first) // 2
+                if most == 0:
+                    raise
+            else:
+                first += most
+                continue
+            self._most = most  # outside the handler, whose exception keeps the failed batch's tensors alive
+            _LOG.warning(self.notes[-1])
+        return found[0] if len(found) == 1 else _joined(found)
+
+
+def _joined(parts: list[Logits]) -> Logits:
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts)
+    import torch
+
+    return torch.cat(parts)  # type: ignore[arg-type]

@@ -1,0 +1,151 @@
+"""Bundles in OpenVINO's own form (IR): converted once, in a child process, and kept in the user's cache folder."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import hashlib
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from geoseg.errors import BundleError
+from geoseg.models.bundle import Bundle
+from geoseg.models.cache import cache_folder
+from geoseg.version import __version__
+
+_LOG = logging.getLogger(__name__)
+
+_MAKERS = ("openvino", "torch", "segmentation-models-pytorch", "timm")
+"""Packages that decide what a conversion gives."""
+
+_SECONDS = 1800.0
+"""Most that a conversion may take."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Converted:
+    """A bundle in OpenVINO's form."""
+
+    path: Path
+    """``model.xml``; ``model.bin`` is beside it."""
+    note: str | None = None
+    """What the user should know of where it is."""
+
+
+def is_converted(digest: str) -> bool:
+    """True if the bundle of this digest is in the cache."""
+    place = _place(digest)
+    return place is not None and (place / "model.xml").exists()
+
+
+def converted(bundle: Bundle) -> Converted:
+    """The bundle's IR from the cache, converted first if it is not there.
+
+    Two processes may do so at once: the second waits where the file system can lock, and else does it too.
+
+    Raises:
+        BundleError: if OpenVINO cannot take the network.
+    """
+    place = _place(bundle.digest)
+    if place is not None:
+        with contextlib.suppress(OSError):
+            return Converted(path=_cached(bundle, place))
+    folder = Path(tempfile.mkdtemp(prefix="geoseg-openvino-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    _convert(bundle, folder)
+    where = "there is no cache folder" if place is None else f"{place.parent} cannot be written"
+    note = f"the model was converted for OpenVINO for this run only: {where}; set GEOSEG_CACHE to a folder that can be"
+    _LOG.warning(note)
+    return Converted(path=folder / "model.xml", note=note)
+
+
+def forget(bundle: Bundle) -> None:
+    """Drops a bundle's IR from the cache, where it proved to be damaged."""
+    place = _place(bundle.digest)
+    if place is not None:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _cached(bundle: Bundle, place: Path) -> Path:
+    """``model.xml`` in the cache.
+
+    Raises:
+        OSError: if it is not there and the cache cannot be written.
+    """
+    if (place / "model.xml").exists():
+        return place / "model.xml"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(place.with_suffix(".lock")):
+        if (place / "model.xml").exists():  # made while this process waited
+            return place / "model.xml"
+        made = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+        try:
+            _convert(bundle, made)
+            made.chmod(0o755)  # mkdtemp's are private
+            with contextlib.suppress(OSError):  # another process was first: its is as good
+                made.rename(place)
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+    if not (place / "model.xml").exists():
+        raise FileNotFoundError(place)
+    return place / "model.xml"
+
+
+def _convert(bundle: Bundle, folder: Path) -> None:
+    """Converts in a child process: PyTorch's memory is given back and the run needs no PyTorch."""
+    _LOG.info("converting %s for OpenVINO, once", bundle.path)
+    command = [sys.executable, "-m", "geoseg.models.runtimes.convert", str(bundle.path), str(folder)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    try:
+        done = subprocess.run(  # noqa: S603 - our own module
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BundleError(f"converting {bundle.path} took over {_SECONDS:g} s: use --runtime eager") from error
+    if done.returncode or not (folder / "model.xml").exists():
+        lines = done.stderr.strip().splitlines() or [f"the process ended with {done.returncode}"]
+        raise BundleError(f"{bundle.path} cannot be converted for OpenVINO: {lines[-1]}; use --runtime eager")
+
+
+def _place(digest: str) -> Path | None:
+    """The folder of a bundle's IR: named by the bundle and by what converts it."""
+    folder = cache_folder()
+    if folder is None:
+        return None
+    makers = " ".join([f"geoseg {__version__}", *(f"{name} {_version(name)}" for name in _MAKERS)])
+    return folder / "openvino" / f"{digest[:24]}-{hashlib.sha256(makers.encode()).hexdigest()[:12]}"
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Holds a lock file where the system can; a conversion takes memory that a host's workers need not each take."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    with path.open("a") as file:
+        with contextlib.suppress(OSError):  # some network file systems cannot
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,143 @@
+"""Which runtime a plan takes: the one that is asked for, or the one that is predicted to finish first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from torch import nn
+
+import geoseg
+from geoseg.errors import MissingExtraError, PlanError
+from geoseg.inference import machine, runtime_choice
+from geoseg.inference.capacity import Capacity, facts_here, smallest
+from geoseg.inference.options import PlanOptions
+from geoseg.inference.readiness import check
+from geoseg.inference.resume import open_part
+from geoseg.inference.runtime_choice import RuntimeChoice, choose_runtime
+from geoseg.inference.tasks import TileTask, UnfitError
+from geoseg.models.bundle import open_bundle
+from geoseg.models.runtimes import availability, available
+from geoseg.models.source import from_bundle, from_module
+from geoseg.version import __version__
+from tests.scenes import random_pixels, write_scene
+
+HERE = Capacity(memory_bytes=8 * 10**9, threads=2, device="cpu")
+DEFAULT = from_bundle(open_bundle())
+NO_OPENVINO = (("openvino", "openvino is not installed: pip install 'geoseg[openvino]', or --runtime eager"),)
+
+
+@pytest.fixture(autouse=True)
+def rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "macs_per_second", lambda: 100e9)
+
+
+def choose(pixels: float, *, capacity: Capacity = HERE, model: Any = DEFAULT, **options: Any) -> RuntimeChoice:
+    return choose_runtime(model, PlanOptions(**options), capacity=capacity, computed_pixels=int(pixels), shapes=1)
+
+
+def test_nobody_waits_for_a_conversion_that_a_job_does_not_repay(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert choose(1e6).runtime == "eager"
+    assert choose(1e9).runtime == "openvino"
+    assert "not converted yet" in choose(1e9).reason
+    between = [choose(pixels) for pixels in np.geomspace(1e6, 1e9, 60)]
+    assert any("later runs find" in each.reason for each in between)
+    assert all(each.runtime == "openvino" for each in between if "later runs find" in each.reason)
+    monkeypatch.setattr(runtime_choice, "is_converted", lambda _: True)
+    assert choose(1e6).runtime == "openvino"
+
+
+def test_the_choice_is_the_quickest_and_its_time_the_plans() -> None:
+    before = 0.0
+    for pixels in (1e5, 1e6, 1e7, 1e8, 1e9, 1e10):
+        chosen = choose(pixels)
+        each = {name: choose(pixels, runtime=name).seconds for name in ("eager", "openvino", "compile")}
+        assert chosen.seconds == each[chosen.runtime]
+        # within what eager is preferred by, and half a conversion
+        assert all(chosen.seconds <= (seconds or 0) / 0.9 + 7.5 for seconds in each.values())
+        assert chosen.seconds > before
+        before = chosen.seconds
+
+
+def test_what_is_not_there_is_not_chosen() -> None:
+    lacking = replace(HERE, lacks=(*NO_OPENVINO, ("compile", "no compiler")))
+    assert choose(1e10, capacity=lacking).runtime == "eager"
+    assert choose(1e9, model=replace(DEFAULT, macs_per_pixel=None)).runtime == "eager"
+    assert choose(1e9, capacity=replace(HERE, device="cuda")).runtime == "eager"
+    assert choose(1e9, precision="bf16").runtime == "eager"
+
+
+def test_precision_is_full_on_a_cpu_and_half_on_cuda() -> None:
+    assert choose(1e6).precision == "fp32"
+    assert choose(1e6, capacity=replace(HERE, device="cuda")).precision in ("fp16", "bf16")
+    assert choose(1e6, capacity=replace(HERE, device="cuda"), precision="fp32").precision == "fp32"
+
+
+def test_what_cannot_be_is_refused_with_the_way_out() -> None:
+    module = from_module(nn.Conv2d(3, 2, 1))
+    try:
+        assert choose(1e9, model=module).runtime == "eager"
+        with pytest.raises(PlanError, match=r"run as it is, not by openvino: save it as a bundle"):
+            choose(1e9, model=module, runtime="openvino")
+    finally:
+        module.release()
+    with pytest.raises(MissingExtraError, match=r"pip install 'geoseg\[openvino\]', or --runtime eager"):
+        choose(1e6, runtime="openvino", capacity=replace(HERE, lacks=NO_OPENVINO))
+    with pytest.raises(PlanError, match="openvino computes in fp32, not bf16"):
+        choose(1e6, runtime="openvino", precision="bf16")
+    assert "openvino computes on the CPU, not on cuda:1" in str(available("openvino", device="cuda:1"))
+    for options in ({"runtime": "onnx"}, {"precision": "int8"}):
+        with pytest.raises(PlanError, match="there are auto, "):
+            PlanOptions(**options).check()  # type: ignore[arg-type]
+        with pytest.raises(PlanError, match="there are auto, "):
+            geoseg.plan("nowhere.tif", **options)
+
+
+def test_a_cluster_takes_openvino_only_where_every_worker_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(availability, "_installed", lambda _: True)
+    has = {**facts_here("cpu"), "limit": 0, "host": "a"}
+    every = smallest({"one": has, "two": has})
+    assert every.workers == 2
+    assert choose(1e10, capacity=every).runtime == "openvino"
+    assert choose(1e10, capacity=every).seconds is None
+    monkeypatch.setattr(availability, "_installed", lambda _: False)
+    mixed = smallest({"one": has, "two": {**facts_here("cpu"), "limit": 0, "host": "b"}})
+    assert choose(1e10, capacity=mixed).runtime != "openvino"
+    with pytest.raises(MissingExtraError, match=r"openvino is not installed.*on 1 of 2 workers: two"):
+        choose(1e10, capacity=mixed, runtime="openvino")
+
+
+def test_a_worker_without_the_plans_runtime_is_unfit(
+    tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = write_scene(tmp_path / "scene.tif", random_pixels((90, 90)))
+    monkeypatch.setattr(availability, "_installed", lambda _: True)
+    plan = geoseg.plan(scene, model=tiny_bundle, runtime="openvino")
+    store = open_part(plan, tmp_path / ".out.zarr.part.zarr", attributes={})
+    recipe = from_bundle(open_bundle(tiny_bundle)).recipe
+    task = TileTask(store=store.location, digest=plan.digest, model=recipe, run="r", version=__version__, shared=True)
+    check(task)
+    monkeypatch.setattr(availability, "_installed", lambda _: False)
+    with pytest.raises(UnfitError, match="openvino is not installed"):
+        check(task)
+
+
+def test_a_continued_run_needs_the_runtime_it_began_with(
+    tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.inference.test_resume import again, begin
+
+    scene = write_scene(tmp_path / "scene.tif", random_pixels((90, 90)))
+    monkeypatch.setattr(availability, "_installed", lambda _: True)
+    plan, part = begin(scene, tiny_bundle, runtime="openvino")
+    found = again(scene, part, tiny_bundle)
+    assert (found.digest, found.runtime) == (plan.digest, "openvino")
+    assert any("openvino in fp32" in note for note in found.notes)
+    with pytest.raises(PlanError, match="runtime openvino -> eager"):
+        again(scene, part, tiny_bundle, runtime="eager")
+    monkeypatch.setattr(availability, "_installed", lambda _: False)
+    with pytest.raises(PlanError, match=r"is computed by openvino, and here openvino is not installed"):
+        again(scene, part, tiny_bundle)

@@ -1,0 +1,238 @@
+"""OpenVINO: the classes of eager PyTorch, the same whatever a patch's company, converted once, without torch."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import rasterio
+import torch
+
+import geoseg
+from geoseg.errors import BundleError, PlanError
+from geoseg.geometry.windows import Window
+from geoseg.models.bundle import Bundle, open_bundle
+from geoseg.models.runtimes import convert, ir, make_predictor
+from geoseg.models.runtimes.openvino import OpenVinoPredictor
+from geoseg.synthesis.world import render
+from tests.scenes import random_pixels, write_scene
+
+pytest.importorskip("openvino")
+
+
+@pytest.fixture(scope="module")
+def good(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder in which the tiny bundle is converted, by the real child process."""
+    folder = tmp_path_factory.mktemp("converted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GEOSEG_CACHE", str(folder))
+        assert ir.converted(open_bundle(tiny_bundle)).path.is_relative_to(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def cache(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Each test's own copy of it."""
+    folder = shutil.copytree(good, tmp_path / "cache")
+    monkeypatch.setenv("GEOSEG_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def bundle(tiny_bundle: Path) -> Bundle:
+    return open_bundle(tiny_bundle)
+
+
+@pytest.fixture
+def predictor(bundle: Bundle) -> OpenVinoPredictor:
+    return OpenVinoPredictor(bundle, threads=2)
+
+
+@pytest.fixture
+def copying(good: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Conversions are copies of the good one; gives the folders that were filled."""
+    (weights,) = good.glob("openvino/*/model.bin")
+    filled: list[Path] = []
+
+    def copy(_: Bundle, folder: Path) -> None:
+        shutil.copytree(weights.parent, folder, dirs_exist_ok=True)
+        filled.append(folder)
+
+    monkeypatch.setattr(ir, "_convert", copy)
+    return filled
+
+
+def batch(shape: tuple[int, int, int], *, seed: int = 0) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    count, height, width = shape
+    pixels = np.stack([random_pixels((height, width), seed=seed + k) for k in range(count)])
+    return pixels, np.random.default_rng(seed).random((count, height, width)) < 0.9
+
+
+def eager(bundle: Bundle, pixels: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    found = make_predictor(bundle).logits(pixels, valid)
+    assert isinstance(found, torch.Tensor)
+    return found.numpy()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "int32", "float32", "float64"])
+def test_logits_are_eagers_for_every_stored_dtype(bundle: Bundle, predictor: OpenVinoPredictor, dtype: str) -> None:
+    pixels, valid = batch((2, 64, 96))
+    pixels = (pixels.astype(np.float64) * (1 if dtype == "uint8" else 1.5)).astype(dtype)
+    found = predictor.logits(pixels, valid)
+    truth = eager(bundle, pixels, valid)
+    assert found.dtype == np.float32
+    assert np.abs(found - truth).max() <= 1e-4 * np.abs(truth).max()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_what_invalid_pixels_hold_changes_nothing(predictor: OpenVinoPredictor, dtype: str) -> None:
+    pixels, valid = batch((1, 64, 64))
+    pixels = pixels.astype(dtype)
+    holes = np.broadcast_to(~valid[:, None], pixels.shape)
+    found = []
+    for value in (0, 200, np.nan) if dtype == "float32" else (0, 200):
+        pixels[holes] = value
+        found.append(predictor.logits(pixels, valid))
+    assert all(np.array_equal(each, found[0]) for each in found)
+    assert not np.array_equal(found[0], predictor.logits(pixels, np.ones_like(valid)))
+
+
+def test_a_patch_answers_alike_in_any_batch(predictor: OpenVinoPredictor) -> None:
+    pixels, valid = batch((5, 64, 64))
+    whole = predictor.logits(pixels, valid)
+    assert np.array_equal(np.concatenate([predictor.logits(pixels[k:][:1], valid[k:][:1]) for k in range(5)]), whole)
+    assert np.array_equal(predictor.logits(pixels[::-1], valid[::-1])[::-1], whole)
+    assert not np.array_equal(whole[0], whole[1])
+
+
+def test_tiles_change_no_class_and_classes_are_eagers(tmp_path: Path, tiny_bundle: Path) -> None:
+    pixels, _ = render(Window(row_off=0, col_off=0, height=500, width=430), seed=4)
+    scene = write_scene(tmp_path / "scene.tif", pixels)
+    found = {}
+    for name, options in {
+        "openvino": {"runtime": "openvino"},
+        "tiled": {"runtime": "openvino", "tile": 100, "batch_size": 3},
+        "eager": {"runtime": "eager"},
+    }.items():
+        made = geoseg.predict(scene, outputs=tmp_path / f"{name}.tif", model=tiny_bundle, **options)
+        assert made.plan.runtime == options["runtime"]
+        with rasterio.open(tmp_path / f"{name}.tif") as source:
+            found[name] = source.read(1)
+    assert np.array_equal(found["openvino"], found["tiled"])
+    assert (found["openvino"] == found["eager"]).mean() >= 0.999
+    assert len(np.unique(found["eager"])) > 1
+
+
+def test_patches_that_the_network_does_not_take_are_an_error(predictor: OpenVinoPredictor) -> None:
+    pixels, valid = batch((1, 64, 64))
+    with pytest.raises(PlanError, match="does not take 1 patch of 64 x 64 px with 2 bands"):
+        predictor.logits(pixels[:, :2], valid)
+
+
+def test_a_bundle_is_converted_once(bundle: Bundle, copying: list[Path]) -> None:
+    assert ir.is_converted(bundle.digest)
+    OpenVinoPredictor(bundle)
+    assert copying == []
+    ir.forget(bundle)
+    assert not ir.is_converted(bundle.digest)
+    OpenVinoPredictor(bundle)
+    OpenVinoPredictor(bundle)
+    assert len(copying) == 1
+
+
+def test_a_damaged_conversion_is_made_again(bundle: Bundle, copying: list[Path]) -> None:
+    weights = ir.converted(bundle).path.with_name("model.bin")
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: len(whole) // 2])
+    OpenVinoPredictor(bundle).logits(*batch((1, 64, 64)))
+    assert len(copying) == 1
+    assert weights.read_bytes() == whole
+
+
+@pytest.mark.parametrize("locks", [True, False])
+def test_two_at_once_both_work(
+    bundle: Bundle, copying: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch, locks: bool
+) -> None:
+    if not locks:
+        import fcntl
+
+        def refuse(*_: object) -> None:
+            raise OSError("no locks here")
+
+        monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setenv("GEOSEG_CACHE", str(cache / f"two-{locks}"))
+    slow, met = ir._convert, threading.Barrier(2)
+
+    def convert_slowly(one: Bundle, folder: Path) -> None:
+        if not locks:
+            met.wait(10)
+        slow(one, folder)
+
+    monkeypatch.setattr(ir, "_convert", convert_slowly)
+    found: list[Path] = []
+    both = [threading.Thread(target=lambda: found.append(ir.converted(bundle).path)) for _ in range(2)]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join(30)
+    assert len(found) == 2
+    assert found[0] == found[1]
+    assert len(copying) == (1 if locks else 2)
+    assert [p.name for p in found[0].parent.parent.iterdir() if p.is_dir()] == [found[0].parent.name], "nothing is left"
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(
+    bundle: Bundle, copying: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GEOSEG_CACHE", str(tmp_path / "file" / "below"))
+    predictor = OpenVinoPredictor(bundle)
+    assert predictor.logits(*batch((1, 64, 64))).shape == (1, 5, 64, 64)
+    assert len(copying) == 1
+    assert any("for this run only" in note and "GEOSEG_CACHE" in note for note in predictor.notes)
+
+
+def test_a_network_that_answers_otherwise_is_refused(bundle: Bundle) -> None:
+    import openvino
+
+    network = bundle.load_network()
+    sample = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        model = openvino.Core().read_model(ir.converted(bundle).path)
+        convert._compare(model, network, sample)
+        torch.nn.init.normal_(next(network.parameters()))
+        with pytest.raises(BundleError, match="differ from PyTorch's by"):
+            convert._compare(model, network, sample)
+
+
+def test_a_conversion_that_fails_says_why(bundle: Bundle, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"no bundle")
+    with pytest.raises(BundleError, match=r"cannot be converted for OpenVINO: .*not a geoseg bundle.*--runtime eager"):
+        ir._convert(Bundle(path=broken, card=bundle.card, digest="0" * 64), tmp_path)
+
+
+CHILD = """
+import sys
+import geoseg
+result = geoseg.predict(sys.argv[1], outputs=sys.argv[2], model=sys.argv[3], runtime="openvino")
+assert result.plan.runtime == "openvino" and "openvino" in sys.modules
+print(",".join(m for m in ("torch", "torchvision", "timm", "segmentation_models_pytorch") if m in sys.modules))
+"""
+
+
+def test_a_run_with_a_converted_model_imports_no_torch(
+    predictor: OpenVinoPredictor, tmp_path: Path, tiny_bundle: Path
+) -> None:
+    scene = write_scene(tmp_path / "scene.tif", random_pixels((150, 140)))
+    command = [sys.executable, "-c", CHILD, str(scene), str(tmp_path / "out.tif"), str(tiny_bundle)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == ""
