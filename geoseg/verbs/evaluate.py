@@ -9,17 +9,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from geoseg.errors import GridError, OutputError
-from geoseg.evaluation.compare import count_windows
+import numpy as np
+
+from geoseg.errors import GridError, OutputError, SceneError
+from geoseg.evaluation.blocks import BlockScores, score_blocks
+from geoseg.evaluation.boundaries import summarise_boundaries
+from geoseg.evaluation.compare import Comparison, Rules, compare_windows
 from geoseg.evaluation.confusion import Counts, present_ids
 from geoseg.evaluation.metrics import summarise
 from geoseg.legend import Legend
+from geoseg.raster.block_file import refuse_block_path, write_blocks
 from geoseg.raster.label_legend import guessed_legend
 from geoseg.raster.label_reading import is_store
 from geoseg.raster.labels import LabelInfo, inspect_labels, read_labels
 from geoseg.raster.tags import METRICS_TAG
 from geoseg.raster.urls import refuse_credentials
 from geoseg.verbs.class_maps import ANY_IDS, PathLike, find_legend
+
+_FARTHEST = 256
+"""Pixels: a window's halo; what lies farther from a boundary is not near it."""
+
+_LARGEST = 4096
+"""Side of a block: it is read whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,6 +47,8 @@ class EvaluationResult:
     """What a reader of the scores should know, one sentence each."""
     written_to: str | None
     """Where the metrics were written, None if nowhere."""
+    by_tile: str | None = None
+    """Where the scores of blocks were written, None if nowhere."""
 
     @property
     def miou(self) -> float | None:
@@ -50,6 +63,7 @@ class EvaluationResult:
             "truth": self.truth,
             "notes": list(self.notes),
             "written_to": self.written_to,
+            "by_tile": self.by_tile,
             "metrics": self.metrics,  # as in the summary of ``predict``
             **self.metrics,
         }
@@ -61,6 +75,11 @@ def evaluate(
     *,
     legend: Legend | PathLike | None = None,
     align: bool = False,
+    erode_boundary: float = 0.0,
+    boundary: float = 0.0,
+    by_tile: PathLike | None = None,
+    tile: int = 512,
+    overwrite: bool = False,
     window: int = 2048,
     threads: int = 2,
     write: bool = True,
@@ -72,6 +91,12 @@ def evaluate(
         truth: the reference: class ids, a palette or colours of the legend; 255 and nodata are not scored.
         legend: a legend, or a file with one: JSON, or a model bundle; None is the one in the prediction.
         align: take a reference on another grid onto the prediction's by nearest neighbour.
+        erode_boundary: do not score pixels within this distance of a boundary of the reference, pixels of the
+            prediction (the ISPRS benchmarks: 3).
+        boundary: score boundaries too, with this tolerance, pixels, >= 1; 0: do not.
+        by_tile: write the scores of square blocks of the map to this ``.gpkg`` or ``.tif``.
+        tile: side of those blocks, pixels.
+        overwrite: replace an existing ``by_tile``.
         window: side of the windows, pixels.
         threads: windows read at once.
         write: put the metrics into the prediction's metadata (``.aux.xml`` of a GeoTIFF, attributes of a Zarr).
@@ -80,32 +105,92 @@ def evaluate(
         GridError: if the grids differ and ``align`` is not given, or cannot help.
         LegendError: if a raster holds values that the legend does not name.
         SceneReadError: if a file cannot be read.
-        SceneError: if a name holds credentials.
+        SceneError: if a name holds credentials, or a distance is none.
+        OutputError: if ``by_tile`` cannot be written.
     """
     predicted_uri, truth_uri = os.fspath(prediction), os.fspath(truth)
     refuse_credentials(predicted_uri, what="the prediction")
     refuse_credentials(truth_uri, what="the reference")
+    rules = _rules(erode=erode_boundary, boundary=boundary, block=0 if by_tile is None else tile)
+    target = None if by_tile is None else Path(by_tile)
+    if target is not None:
+        refuse_block_path(target, overwrite=overwrite)
     known = find_legend(predicted_uri, legend)
     working = known or ANY_IDS
     predicted = inspect_labels(predicted_uri, legend=working)
     reference = _inspect_truth(truth_uri, working, predicted=predicted, align=align)
-    pairs = count_windows(
+    found = compare_windows(
         lambda part: read_labels(predicted.recipe, part),
         lambda part: read_labels(reference.recipe, part),
         predicted.geobox.shape,
+        rules=rules,
         window=window,
         threads=threads,
     )
     notes = [*predicted.notes, *reference.notes]
     if known is None:
-        known = guessed_legend(predicted_uri, ids=present_ids(pairs))
+        known = guessed_legend(predicted_uri, ids=present_ids(found.pairs))
         notes.append(f"{predicted_uri} carries no legend; classes are the values found: {list(known.ids)}")
-    metrics = summarise(Counts.from_pairs(pairs, ids=known.ids), known)
+    metrics = _metrics(found, known, rules=rules)
     notes += score_notes(metrics)
+    if target is not None:
+        columns, bands = _columns(list(score_blocks(found, known)), known)
+        write_blocks(
+            target,
+            columns,
+            box=predicted.geobox,
+            block=tile,
+            bands=bands,
+        )
     written = _write_metrics(predicted_uri, metrics, notes) if write else None
     return EvaluationResult(
-        prediction=predicted_uri, truth=truth_uri, metrics=metrics, notes=tuple(notes), written_to=written
+        prediction=predicted_uri,
+        truth=truth_uri,
+        metrics=metrics,
+        notes=tuple(notes),
+        written_to=written,
+        by_tile=None if target is None else str(target),
     )
+
+
+def _rules(*, erode: float, boundary: float, block: int) -> Rules:
+    """What is counted, of sensible numbers.
+
+    Raises:
+        SceneError: if they are not.
+    """
+    if not 0 <= erode <= _FARTHEST or (boundary != 0 and not 1 <= boundary <= _FARTHEST):
+        raise SceneError(
+            f"distances to boundaries go from 1 to {_FARTHEST} pixels, or are 0 for none: {erode:g} and {boundary:g}"
+        )
+    if block and not 16 <= block <= _LARGEST:
+        raise SceneError(f"blocks are 16 to {_LARGEST} pixels wide, not {block}")
+    return Rules(erode=erode, boundary=boundary, block=block)
+
+
+def _metrics(found: Comparison, legend: Legend, *, rules: Rules) -> dict[str, Any]:
+    metrics = summarise(Counts.from_pairs(found.pairs, ids=legend.ids), legend)
+    if rules.erode:
+        metrics["unlabelled_pixels"] -= found.eroded
+        metrics |= {"erode_boundary": rules.erode, "eroded_pixels": found.eroded}
+    if rules.boundary:
+        metrics["boundary"] = summarise_boundaries(found.boundaries, legend, distance=rules.boundary)
+    return metrics
+
+
+def _columns(scores: list[BlockScores], legend: Legend) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Scores of blocks, column by column; and the names of those that become bands of a raster."""
+    columns: dict[str, np.ndarray] = {
+        "row": np.array([s.row for s in scores], np.int32),
+        "col": np.array([s.col for s in scores], np.int32),
+        "pixels": np.array([s.pixels for s in scores], np.int64),
+        "wrong": np.array([s.wrong for s in scores], np.int64),
+        "accuracy": np.array([s.accuracy for s in scores]),
+        "miou": np.array([s.miou for s in scores]),
+        "mistake": np.array([s.mistake for s in scores], object),
+    }
+    columns |= {f"iou {name}": np.array([s.iou[k] for s in scores]) for k, name in enumerate(legend.names)}
+    return columns, ("accuracy", "miou", "pixels", "wrong", *(f"iou {name}" for name in legend.names))
 
 
 def score_notes(metrics: Mapping[str, Any]) -> list[str]:
