@@ -55,3 +55,7 @@ UNIT_SHAPES: tuple[UnitShape, ...] = get_args(UnitShape)
 AreaUnit = Literal["ha", "km2", "m2"]
 """Of areas in tables."""
 AREA_UNITS: tuple[AreaUnit, ...] = get_args(AreaUnit)
+
+CalibrationPart = Literal["both", "contexts", "temperature"]
+"""What ``geoseg calibrate`` finds out on held-out scenes."""
+CALIBRATION_PARTS: tuple[CalibrationPart, ...] = get_args(CalibrationPart)

@@ -37,7 +37,9 @@ from geoseg.cli.report import print_json, print_rows, say
 @click.option(
     "--tile", type=click.IntRange(16, 4096), default=512, show_default=True, help="Side of those blocks, pixels."
 )
-@click.option("--overwrite", is_flag=True, help="Replace an existing OUT of --by.")
+@click.option("--calibration", is_flag=True, help="Is confidence honest? ECE and reliability, of a .zarr that has it.")
+@click.option("--reliability", metavar="PNG|SVG", help="Draw that.")
+@click.option("--overwrite", is_flag=True, help="Replace existing files of --by and --reliability.")
 @click.option("--no-write", is_flag=True, help="Do not store the scores beside the prediction.")
 @click.option("--quiet", "-q", is_flag=True, help="No tables, notes or progress.")
 @click.option("--debug", is_flag=True, help="Log in detail, and show tracebacks.")
@@ -60,6 +62,7 @@ def evaluate(
     geoseg evaluate map.tif truth.tif --erode-boundary 3 --boundary 3
     geoseg evaluate map.tif truth.tif --by tile where.gpkg
     """
+    from geoseg.evaluation.confidence import reliability_rows
     from geoseg.evaluation.metrics import table_rows
     from geoseg.verbs.evaluate import evaluate as score
 
@@ -68,6 +71,8 @@ def evaluate(
     for note in found.notes:
         say(f"note  {note}", quiet=quiet)
     print_rows(table_rows(found.metrics), header=True, quiet=quiet)
+    if "calibration" in found.metrics:
+        print_rows(reliability_rows(found.metrics["calibration"]), header=True, quiet=quiet)
     if found.by_tile:
         say(f"wrote  {found.by_tile}", quiet=quiet)
     if as_json:

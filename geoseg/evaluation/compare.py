@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geoseg.evaluation.boundaries import BoundaryCounts, count_boundaries, halo_of, no_boundaries
+from geoseg.evaluation.confidence import ReliabilityCounts, count_reliability, no_reliability
 from geoseg.evaluation.confusion import Confusion, Counts, Ids, pair_counts
 from geoseg.evaluation.discs import near_another, reach
 from geoseg.evaluation.metrics import summarise
@@ -51,6 +52,8 @@ class Comparison:
     eroded: int = 0
     """Labelled pixels that are not scored for their nearness to a boundary."""
     boundaries: BoundaryCounts = field(default_factory=no_boundaries)
+    reliability: ReliabilityCounts = field(default_factory=no_reliability)
+    """As ``count_reliability`` gives them, where confidence was read."""
     blocks: dict[tuple[int, int], tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] = field(default_factory=dict)
     """(row, column) of a block -> the pairs that occur (row * 256 + column of ``pairs``), and how often."""
 
@@ -59,6 +62,7 @@ class Comparison:
         self.pairs += other.pairs
         self.eroded += other.eroded
         self.boundaries += other.boundaries
+        self.reliability += other.reliability
         self.blocks |= other.blocks
 
     def pairs_of(self, block: tuple[int, int]) -> Confusion:
@@ -113,12 +117,20 @@ def compare_windows(
     shape: tuple[int, int],
     *,
     rules: Rules,
+    read_confidence: ReadWindow | None = None,
     window: int = 2048,
     threads: int = 2,
 ) -> Comparison:
-    """Counts whatever the rules ask for; windows and threads change no count. Arguments as ``evaluate_windows``.
+    """Counts whatever the rules ask for; windows and threads change no count.
 
-    Blocks larger than a window are read whole.
+    Args:
+        read_prediction: reads the predicted classes of a window.
+        read_truth: reads the reference of a window.
+        shape: (height, width) of the grid.
+        rules: what is counted. Blocks larger than a window are read whole.
+        read_confidence: reads the confidence of a window in percent, 255 = none; None: reliability is not counted.
+        window: side of the windows, pixels.
+        threads: how many windows are read at once.
     """
     side = max(window // rules.block, 1) * rules.block if rules.block else window
     source = _Shared(split(shape, size=(side, side)))
@@ -127,7 +139,9 @@ def compare_windows(
         found = Comparison()
         for part in source:
             truth, prediction = (_grown(read, part, shape, rules.halo) for read in (read_truth, read_prediction))
-            found.merge(compare(truth, prediction, rules=rules, offset=(part.row_off, part.col_off)))
+            percent = None if read_confidence is None else read_confidence(part)
+            offset = part.row_off, part.col_off
+            found.merge(compare(truth, prediction, rules=rules, percent=percent, offset=offset))
         return found
 
     total = Comparison()
@@ -142,13 +156,16 @@ def compare_windows(
     return total
 
 
-def compare(truth: Ids, prediction: Ids, *, rules: Rules, offset: tuple[int, int] = (0, 0)) -> Comparison:
+def compare(
+    truth: Ids, prediction: Ids, *, rules: Rules, percent: Ids | None = None, offset: tuple[int, int] = (0, 0)
+) -> Comparison:
     """Counts a window.
 
     Args:
         truth: (h + 2 halo, w + 2 halo) uint8, halo as ``rules.halo``; 255 beyond the scene.
         prediction: alike.
         rules: what is counted.
+        percent: (h, w) confidence, 255 = none; None: reliability is not counted.
         offset: row and column of the window in the map; whole blocks.
     """
     t, p = _cut(truth, rules.halo), _cut(prediction, rules.halo)
@@ -160,6 +177,8 @@ def compare(truth: Ids, prediction: Ids, *, rules: Rules, offset: tuple[int, int
         near = near_another(_cut(truth, rules.halo - reach(rules.erode)), rules.erode) & (t != IGNORE)
         found.eroded = int(np.count_nonzero(near))
         t = np.where(near, np.uint8(IGNORE), t)
+    if percent is not None:
+        found.reliability = count_reliability(t, p, percent)
     if not rules.block:
         found.pairs = pair_counts(t, p)
         return found

@@ -9,28 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from geoseg.errors import GridError, OutputError, SceneError
-from geoseg.evaluation.blocks import BlockScores, score_blocks
-from geoseg.evaluation.boundaries import summarise_boundaries
-from geoseg.evaluation.compare import Comparison, Rules, compare_windows
-from geoseg.evaluation.confusion import Counts, present_ids
-from geoseg.evaluation.metrics import summarise
+from geoseg.evaluation.blocks import score_blocks
+from geoseg.evaluation.compare import ReadWindow, compare_windows
+from geoseg.evaluation.confusion import present_ids
+from geoseg.evaluation.reliability_figure import demand_matplotlib, draw_reliability
 from geoseg.legend import Legend
+from geoseg.raster.atomic import refuse_existing
 from geoseg.raster.block_file import refuse_block_path, write_blocks
 from geoseg.raster.label_legend import guessed_legend
-from geoseg.raster.label_reading import is_store
+from geoseg.raster.label_reading import is_store, open_class_store
 from geoseg.raster.labels import LabelInfo, inspect_labels, read_labels
 from geoseg.raster.tags import METRICS_TAG
 from geoseg.raster.urls import refuse_credentials
 from geoseg.verbs.class_maps import ANY_IDS, PathLike, find_legend
-
-_FARTHEST = 256
-"""Pixels: a window's halo; what lies farther from a boundary is not near it."""
-
-_LARGEST = 4096
-"""Side of a block: it is read whole."""
+from geoseg.verbs.evaluate_rules import block_columns, metrics_of, rules_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -80,6 +73,8 @@ def evaluate(
     by_tile: PathLike | None = None,
     tile: int = 512,
     overwrite: bool = False,
+    calibration: bool = False,
+    reliability: PathLike | None = None,
     window: int = 2048,
     threads: int = 2,
     write: bool = True,
@@ -96,7 +91,9 @@ def evaluate(
         boundary: score boundaries too, with this tolerance, pixels, >= 1; 0: do not.
         by_tile: write the scores of square blocks of the map to this ``.gpkg`` or ``.tif``.
         tile: side of those blocks, pixels.
-        overwrite: replace an existing ``by_tile``.
+        overwrite: replace an existing ``by_tile`` or ``reliability``.
+        calibration: compare confidence with accuracy; the prediction is a ``.zarr`` with a confidence layer.
+        reliability: draw that as a diagram into this file (``.png``, ``.svg``, ``.pdf``).
         window: side of the windows, pixels.
         threads: windows read at once.
         write: put the metrics into the prediction's metadata (``.aux.xml`` of a GeoTIFF, attributes of a Zarr).
@@ -105,16 +102,21 @@ def evaluate(
         GridError: if the grids differ and ``align`` is not given, or cannot help.
         LegendError: if a raster holds values that the legend does not name.
         SceneReadError: if a file cannot be read.
-        SceneError: if a name holds credentials, or a distance is none.
-        OutputError: if ``by_tile`` cannot be written.
+        SceneError: if a name holds credentials, a distance is none, or there is no confidence to look at.
+        OutputError: if ``by_tile`` or ``reliability`` cannot be written.
+        MissingExtraError: if a diagram is wanted and matplotlib is not installed.
     """
     predicted_uri, truth_uri = os.fspath(prediction), os.fspath(truth)
     refuse_credentials(predicted_uri, what="the prediction")
     refuse_credentials(truth_uri, what="the reference")
-    rules = _rules(erode=erode_boundary, boundary=boundary, block=0 if by_tile is None else tile)
+    rules = rules_of(erode=erode_boundary, boundary=boundary, block=0 if by_tile is None else tile)
     target = None if by_tile is None else Path(by_tile)
     if target is not None:
         refuse_block_path(target, overwrite=overwrite)
+    if reliability is not None:
+        demand_matplotlib()
+        refuse_existing(Path(reliability), overwrite=overwrite)
+    confidence = _confidence_reader(predicted_uri) if calibration or reliability is not None else None
     known = find_legend(predicted_uri, legend)
     working = known or ANY_IDS
     predicted = inspect_labels(predicted_uri, legend=working)
@@ -124,6 +126,7 @@ def evaluate(
         lambda part: read_labels(reference.recipe, part),
         predicted.geobox.shape,
         rules=rules,
+        read_confidence=confidence,
         window=window,
         threads=threads,
     )
@@ -131,10 +134,10 @@ def evaluate(
     if known is None:
         known = guessed_legend(predicted_uri, ids=present_ids(found.pairs))
         notes.append(f"{predicted_uri} carries no legend; classes are the values found: {list(known.ids)}")
-    metrics = _metrics(found, known, rules=rules)
+    metrics = metrics_of(found, known, rules=rules, calibration=confidence is not None)
     notes += score_notes(metrics)
     if target is not None:
-        columns, bands = _columns(list(score_blocks(found, known)), known)
+        columns, bands = block_columns(list(score_blocks(found, known)), known)
         write_blocks(
             target,
             columns,
@@ -142,6 +145,8 @@ def evaluate(
             block=tile,
             bands=bands,
         )
+    if reliability is not None:
+        draw_reliability(metrics["calibration"], Path(reliability))
     written = _write_metrics(predicted_uri, metrics, notes) if write else None
     return EvaluationResult(
         prediction=predicted_uri,
@@ -153,44 +158,17 @@ def evaluate(
     )
 
 
-def _rules(*, erode: float, boundary: float, block: int) -> Rules:
-    """What is counted, of sensible numbers.
+def _confidence_reader(uri: str) -> ReadWindow:
+    """Reads the confidence layer of a store.
 
     Raises:
-        SceneError: if they are not.
+        SceneError: if there is none.
     """
-    if not 0 <= erode <= _FARTHEST or (boundary != 0 and not 1 <= boundary <= _FARTHEST):
-        raise SceneError(
-            f"distances to boundaries go from 1 to {_FARTHEST} pixels, or are 0 for none: {erode:g} and {boundary:g}"
-        )
-    if block and not 16 <= block <= _LARGEST:
-        raise SceneError(f"blocks are 16 to {_LARGEST} pixels wide, not {block}")
-    return Rules(erode=erode, boundary=boundary, block=block)
-
-
-def _metrics(found: Comparison, legend: Legend, *, rules: Rules) -> dict[str, Any]:
-    metrics = summarise(Counts.from_pairs(found.pairs, ids=legend.ids), legend)
-    if rules.erode:
-        metrics["unlabelled_pixels"] -= found.eroded
-        metrics |= {"erode_boundary": rules.erode, "eroded_pixels": found.eroded}
-    if rules.boundary:
-        metrics["boundary"] = summarise_boundaries(found.boundaries, legend, distance=rules.boundary)
-    return metrics
-
-
-def _columns(scores: list[BlockScores], legend: Legend) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """Scores of blocks, column by column; and the names of those that become bands of a raster."""
-    columns: dict[str, np.ndarray] = {
-        "row": np.array([s.row for s in scores], np.int32),
-        "col": np.array([s.col for s in scores], np.int32),
-        "pixels": np.array([s.pixels for s in scores], np.int64),
-        "wrong": np.array([s.wrong for s in scores], np.int64),
-        "accuracy": np.array([s.accuracy for s in scores]),
-        "miou": np.array([s.miou for s in scores]),
-        "mistake": np.array([s.mistake for s in scores], object),
-    }
-    columns |= {f"iou {name}": np.array([s.iou[k] for s in scores]) for k, name in enumerate(legend.names)}
-    return columns, ("accuracy", "miou", "pixels", "wrong", *(f"iou {name}" for name in legend.names))
+    store = open_class_store(uri) if is_store(uri) else None
+    if store is None or not store.spec.confidence:
+        raise SceneError(f"{uri} has no confidence layer: predict with --confidence into a .zarr, and evaluate that")
+    read: ReadWindow = store.read_confidence
+    return read
 
 
 def score_notes(metrics: Mapping[str, Any]) -> list[str]:
