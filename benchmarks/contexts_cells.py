@@ -123,6 +123,7 @@ def _calibrate(job: Job) -> None:
         job.folder / "model.safetensors",
         scenes=[(pair.image, pair.labels) for pair in job.dataset.calibration],
         sizes=list(job.preset.test_sizes),
+        fit="contexts",
         output=_calibrated(job),
         **_run_options(job),
     )

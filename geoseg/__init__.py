@@ -13,6 +13,8 @@ from geoseg.version import __version__
 
 if TYPE_CHECKING:
     from geoseg.models.bundle import open_bundle
+    from geoseg.verbs.assess_design import assess_design
+    from geoseg.verbs.assess_estimate import assess_estimate
     from geoseg.verbs.batch import batch
     from geoseg.verbs.calibrate import calibrate
     from geoseg.verbs.evaluate import evaluate
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__",
+    "assess_design",
+    "assess_estimate",
     "batch",
     "calibrate",
     "evaluate",
@@ -40,6 +44,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "assess_design": "geoseg.verbs.assess_design",
+    "assess_estimate": "geoseg.verbs.assess_estimate",
     "batch": "geoseg.verbs.batch",
     "calibrate": "geoseg.verbs.calibrate",
     "evaluate": "geoseg.verbs.evaluate",

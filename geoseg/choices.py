@@ -43,3 +43,19 @@ COMPRESSIONS: tuple[Compression, ...] = get_args(Compression)
 LazyLayer = Literal["classes", "confidence"]
 """What a lazy array holds."""
 LAZY_LAYERS: tuple[LazyLayer, ...] = get_args(LazyLayer)
+
+Allocation = Literal["proportional", "equal", "neyman"]
+"""How the units of a stratified sample are shared among the classes; see ``geoseg.evaluation.sample_size``."""
+ALLOCATIONS: tuple[Allocation, ...] = get_args(Allocation)
+
+UnitShape = Literal["points", "polygons"]
+"""What a unit of a sample is drawn as: the pixel's centre, or its square."""
+UNIT_SHAPES: tuple[UnitShape, ...] = get_args(UnitShape)
+
+AreaUnit = Literal["ha", "km2", "m2"]
+"""Of areas in tables."""
+AREA_UNITS: tuple[AreaUnit, ...] = get_args(AreaUnit)
+
+CalibrationPart = Literal["both", "contexts", "temperature"]
+"""What ``geoseg calibrate`` finds out on held-out scenes."""
+CALIBRATION_PARTS: tuple[CalibrationPart, ...] = get_args(CalibrationPart)

@@ -53,6 +53,10 @@ class GridError(GeosegError, ValueError):
     """Two rasters whose grids should be the same and are not."""
 
 
+class SampleError(GeosegError, ValueError):
+    """A sample of a map that cannot be drawn as asked, or that lacks what an estimate needs."""
+
+
 class ConfigError(GeosegError, ValueError):
     """A configuration file with a missing, unknown or impossible entry."""
 

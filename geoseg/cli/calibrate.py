@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from geoseg.choices import CALIBRATION_PARTS
 from geoseg.cli.options import PRINTING, READING, RUNNING, with_options
 from geoseg.cli.params import Sizes
 from geoseg.cli.report import print_json, print_rows, say
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
     "--reference", "-r", "references", multiple=True, required=True, metavar="TRUTH", help="One per scene, in order."
 )
 @click.option("--sizes", type=Sizes(), default="auto", help="Patch sizes, e.g. 256,512,1024; auto: by the training's.")
+@click.option(
+    "--fit",
+    type=click.Choice(CALIBRATION_PARTS),
+    default="both",
+    show_default=True,
+    help="contexts: mIoU and speed by patch size. temperature: honest confidence.",
+)
 @click.option("--output", "-o", metavar="BUNDLE", help="Write here instead of into BUNDLE itself.")
 @with_options(*READING, *RUNNING, *PRINTING)
 def calibrate(
@@ -36,13 +44,14 @@ def calibrate(
 ) -> None:
     """Measure mIoU, accuracy and speed of BUNDLE at each patch size on held-out scenes; write them into its card.
 
-    `geoseg predict --patch-size auto` then takes the best, and --contexts the best few.
+    `geoseg predict --patch-size auto` then takes the best, and --contexts the best few. The temperature that fits the
+    scenes best makes --confidence and --probabilities honest; it changes no class.
 
     \b
     geoseg calibrate my.safetensors --scene held_out.tif --reference held_out_labels.tif
     """
     from geoseg.verbs.calibrate import calibrate as run
-    from geoseg.verbs.calibrate import calibration_rows
+    from geoseg.verbs.calibrate import calibration_rows, temperature_line
 
     if len(scenes) != len(references):
         raise PlanError(f"{len(scenes)} scenes and {len(references)} references: give one --reference per --scene")
@@ -59,7 +68,17 @@ def calibrate(
     )
     for note in found.notes:
         say(f"note  {note}", quiet=quiet)
-    print_rows(calibration_rows(found.calibration), header=True, quiet=quiet)
+    if found.calibration is not None and options["fit"] != "temperature":
+        print_rows(calibration_rows(found.calibration), header=True, quiet=quiet)
+    if found.temperature is not None:
+        say(temperature_line(found.temperature), quiet=quiet)
     say(f"wrote  {found.bundle.path}", quiet=quiet)
     if as_json:
-        print_json({"bundle": str(found.bundle.path), "calibration": found.calibration.to_json()})
+        print_json(
+            {
+                "bundle": str(found.bundle.path),
+                "calibration": None if found.calibration is None else found.calibration.to_json(),
+                "temperature": found.bundle.card.temperature,
+                "temperature_fit": None if found.temperature is None else found.temperature.to_json(),
+            }
+        )

@@ -19,6 +19,7 @@ _TELLTALES = ("botocore", "aiobotocore", "urllib3", "aiohttp", "google", "azure"
 """Loggers that write signed URLs and session tokens into their debug lines."""
 
 _COMMANDS = {
+    "assess": "geoseg.cli.assess",
     "batch": "geoseg.cli.batch",
     "calibrate": "geoseg.cli.calibrate",
     "evaluate": "geoseg.cli.evaluate",

@@ -66,6 +66,33 @@ class Words(click.ParamType):  # type: ignore[type-arg]
         return value if isinstance(value, tuple) else tuple(w.strip() for w in str(value).split(",") if w.strip())
 
 
+class ClassShares(click.ParamType):  # type: ignore[type-arg]
+    """Numbers 0..1 of classes by name, and one for all others: ``road=0.7,0.9``."""
+
+    name = "SHARE|NAME=SHARE,..."
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float | None, dict[str, float]]:
+        """The number for all others, None if there is none; and those by name."""
+        if isinstance(value, tuple):
+            return value
+        others, named = None, {}
+        for part in str(value).split(","):
+            name, _, text = part.rpartition("=")
+            try:
+                share = float(text)
+            except ValueError:
+                share = -1.0
+            if not 0 <= share <= 1:
+                self.fail(f"{part!r} is neither a share such as 0.8 nor NAME=0.8", param, ctx)
+            if name:
+                named[name.strip()] = share
+            else:
+                others = share
+        return others, named
+
+
 class ContextCount(click.ParamType):  # type: ignore[type-arg]
     """A number of contexts, from 1, or ``adaptive``."""
 

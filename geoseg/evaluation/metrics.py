@@ -21,48 +21,48 @@ Scores = npt.NDArray[np.float64]
 
 def iou(matrix: Confusion) -> Scores:
     """Intersection over union; NaN for classes in neither the reference nor the prediction."""
-    return _ratio(matrix.diagonal(), matrix.sum(0) + matrix.sum(1) - matrix.diagonal())
+    return ratio(matrix.diagonal(), matrix.sum(0) + matrix.sum(1) - matrix.diagonal())
 
 
 def f1(matrix: Confusion) -> Scores:
     """Harmonic mean of precision and recall (Dice); NaN for classes in neither."""
-    return _ratio(2 * matrix.diagonal(), matrix.sum(0) + matrix.sum(1))
+    return ratio(2 * matrix.diagonal(), matrix.sum(0) + matrix.sum(1))
 
 
 def precision(matrix: Confusion) -> Scores:
     """Share of the predicted pixels that are right (user's accuracy); NaN for classes never predicted."""
-    return _ratio(matrix.diagonal(), matrix.sum(0))
+    return ratio(matrix.diagonal(), matrix.sum(0))
 
 
 def recall(matrix: Confusion) -> Scores:
     """Share of the reference's pixels that are found (producer's accuracy); NaN for classes not in the reference."""
-    return _ratio(matrix.diagonal(), matrix.sum(1))
+    return ratio(matrix.diagonal(), matrix.sum(1))
 
 
 def mean_iou(matrix: Confusion) -> float:
     """Mean IoU over the classes present in the reference or the prediction."""
-    return _mean(iou(matrix))
+    return mean(iou(matrix))
 
 
 def overall_accuracy(matrix: Confusion) -> float:
     """Share of the scored pixels that are right."""
-    return float(_ratio(matrix.trace(), matrix.sum()))
+    return float(ratio(matrix.trace(), matrix.sum()))
 
 
 def mean_class_accuracy(matrix: Confusion) -> float:
     """Mean recall over the classes of the reference."""
-    return _mean(recall(matrix))
+    return mean(recall(matrix))
 
 
 def frequency_weighted_iou(matrix: Confusion) -> float:
     """IoU weighted by each class's share of the reference."""
-    return float(np.nansum(_ratio(matrix.sum(1), matrix.sum()) * iou(matrix))) if matrix.any() else math.nan
+    return float(np.nansum(ratio(matrix.sum(1), matrix.sum()) * iou(matrix))) if matrix.any() else math.nan
 
 
 def kappa(matrix: Confusion) -> float:
     """Cohen's kappa: agreement beyond chance; NaN if chance alone explains all (one class only)."""
-    chance = float(_ratio(matrix.sum(0), matrix.sum()) @ _ratio(matrix.sum(1), matrix.sum()))
-    return float(_ratio(overall_accuracy(matrix) - chance, 1 - chance))
+    chance = float(ratio(matrix.sum(0), matrix.sum()) @ ratio(matrix.sum(1), matrix.sum()))
+    return float(ratio(overall_accuracy(matrix) - chance, 1 - chance))
 
 
 def summarise(counts: Counts, legend: Legend) -> dict[str, Any]:
@@ -76,16 +76,16 @@ def summarise(counts: Counts, legend: Legend) -> dict[str, Any]:
     by_class = {"iou": iou(matrix), "f1": f1(matrix), "precision": precision(matrix), "recall": recall(matrix)}
     truth, predicted = matrix.sum(1), matrix.sum(0)
     return {
-        "miou": _plain(mean_iou(matrix)),
-        "overall_accuracy": _plain(overall_accuracy(matrix)),
-        "kappa": _plain(kappa(matrix)),
-        "mean_class_accuracy": _plain(mean_class_accuracy(matrix)),
-        "frequency_weighted_iou": _plain(frequency_weighted_iou(matrix)),
+        "miou": plain(mean_iou(matrix)),
+        "overall_accuracy": plain(overall_accuracy(matrix)),
+        "kappa": plain(kappa(matrix)),
+        "mean_class_accuracy": plain(mean_class_accuracy(matrix)),
+        "frequency_weighted_iou": plain(frequency_weighted_iou(matrix)),
         "classes": [
             {
                 "id": c.id,
                 "name": c.name,
-                **{name: _plain(scores[i]) for name, scores in by_class.items()},
+                **{name: plain(scores[i]) for name, scores in by_class.items()},
                 "truth_pixels": int(truth[i]),
                 "predicted_pixels": int(predicted[i]),
             }
@@ -99,32 +99,46 @@ def summarise(counts: Counts, legend: Legend) -> dict[str, Any]:
 
 
 def table_rows(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """What ``summarise`` gave as rows of text for a table: a heading, the classes, the means."""
-    names = ("iou", "f1", "precision", "recall")
-    rows: list[tuple[str, ...]] = [("class", "IoU", "F1", "precision", "recall", "truth pixels")]
-    rows.extend(
-        (str(c["name"]), *(_text(c[name]) for name in names), f"{c['truth_pixels']:,}") for c in metrics["classes"]
-    )
-    means = {"mIoU": "miou", "overall accuracy": "overall_accuracy", "kappa": "kappa"}
-    means["class-mean accuracy"] = "mean_class_accuracy"
-    rows.extend((title, _text(metrics[key]), "", "", "", "") for title, key in means.items())
-    return rows
+    """What ``summarise`` gave as rows of text for a table: a heading, the classes, the means.
+
+    With the scores of boundaries beside the others, where there are some under ``boundary``.
+    """
+    columns = {"IoU": "iou", "F1": "f1", "precision": "precision", "recall": "recall"}
+    edges = metrics.get("boundary")
+    more = ("boundary IoU", "boundary F1") if edges else ()
+    rows: list[tuple[str, ...]] = [("class", *columns, *more, "truth pixels")]
+    for i, c in enumerate(metrics["classes"]):
+        beside = [_text(edges["classes"][i][key]) for key in ("iou", "f1")] if edges else []
+        rows.append((str(c["name"]), *(_text(c[key]) for key in columns.values()), *beside, f"{c['truth_pixels']:,}"))
+    means = {
+        "mIoU": "miou",
+        "frequency-weighted IoU": "frequency_weighted_iou",
+        "overall accuracy": "overall_accuracy",
+        "kappa": "kappa",
+        "class-mean accuracy": "mean_class_accuracy",
+    }
+    found = {title: metrics[key] for title, key in means.items()}
+    if edges:
+        found |= {"boundary mIoU": edges["miou"], "boundary mean F1": edges["mean_f1"]}
+    blank = ("",) * (len(rows[0]) - 2)
+    return [*rows, *((title, _text(score), *blank) for title, score in found.items())]
 
 
-def _ratio(numerator: Any, denominator: Any) -> Scores:
+def ratio(numerator: Any, denominator: Any) -> Scores:
     """Quotient in float64, NaN where the denominator is 0."""
     above, below = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
     result: Scores = np.divide(above, below, out=np.full(np.broadcast(above, below).shape, np.nan), where=below != 0)
     return result
 
 
-def _mean(scores: Scores) -> float:
+def mean(scores: Scores) -> float:
     """Mean of the scores that are defined; NaN if none is."""
     defined = scores[~np.isnan(scores)]
     return float(defined.mean()) if defined.size else math.nan
 
 
-def _plain(score: Any) -> float | None:
+def plain(score: Any) -> float | None:
+    """A score for JSON: None where it is NaN."""
     return None if math.isnan(score) else float(score)
 
 

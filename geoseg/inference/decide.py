@@ -37,10 +37,13 @@ class Decider:
         shape: (height, width) of the core.
         layers: what is wanted beside the classes.
         ids: class id of each channel; None means the channel's own number.
+        temperature: what logits are divided by before the softmax; it changes confidence, and no class.
     """
 
-    def __init__(self, shape: tuple[int, int], *, layers: Layers, ids: tuple[int, ...] | None = None) -> None:
-        self._shape, self._layers = shape, layers
+    def __init__(
+        self, shape: tuple[int, int], *, layers: Layers, ids: tuple[int, ...] | None = None, temperature: float = 1.0
+    ) -> None:
+        self._shape, self._layers, self._temperature = shape, layers, temperature
         self._ids = np.arange(IGNORE + 1, dtype=np.uint8)  # 255 stays 255
         if ids is not None:
             self._ids[: len(ids)] = ids
@@ -51,7 +54,7 @@ class Decider:
         self._map("classes", like=logits)[rows, cols] = winners(logits)
         if not (self._layers.confidence or self._layers.probabilities):
             return
-        shares = softmax(logits)
+        shares = softmax(logits if self._temperature == 1 else logits / self._temperature)
         if self._layers.confidence:
             self._map("confidence", like=logits)[rows, cols] = percent(highest(shares))
         if self._layers.probabilities:

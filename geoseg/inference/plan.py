@@ -108,6 +108,8 @@ class Plan:
     """What the predicted seconds rest on; no part of the digest."""
     alternatives: tuple[Alternative, ...] = ()
     """The best ways, the chosen one first; no part of the digest. Empty where there was nothing to choose from."""
+    temperature: float = 1.0
+    """What logits are divided by before confidence and probabilities are made of them."""
     notes: tuple[str, ...] = ()
     """Choices a user should know of."""
 
@@ -192,6 +194,7 @@ class Plan:
             "runtime": self.runtime,
             "precision": self.precision,
             "layers": asdict(self.layers),
+            "temperature": self.temperature,
             "zarr_format": self.zarr_format,
             "chunk": list(self.chunk),
         }
@@ -266,6 +269,7 @@ class Plan:
             cost=Cost(**data["cost"]),
             timing=data.get("timing", ""),
             alternatives=tuple(Alternative.from_json(a) for a in data.get("alternatives", ())),
+            temperature=float(data.get("temperature", 1.0)),
             notes=tuple(data["notes"]),
         )
 

@@ -86,6 +86,7 @@ def make_plan(info: SceneInfo, model: ModelSource, options: PlanOptions, *, capa
         threads=options.threads or has.threads,
         slots=SLOTS,
         layers=options.layers,
+        temperature=model.temperature,
         zarr_format=options.zarr_format,
         chunk=(chunk_side(stride[0]), chunk_side(stride[1])),
         cost=cost_of(

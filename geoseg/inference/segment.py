@@ -90,6 +90,7 @@ def segment_tile(
     engine: Engine,
     layers: Layers | None = None,
     ids: tuple[int, ...] | None = None,
+    temperature: float = 1.0,
 ) -> TileResult:
     """The layers of a tile's core.
 
@@ -102,12 +103,13 @@ def segment_tile(
         engine: runs the patches.
         layers: what is wanted beside the classes.
         ids: class id of each channel; None means the channel's own number.
+        temperature: see ``Decider``. Contexts are fused, and doubted, without it: it changes no class.
     """
     layers = layers or Layers()
-    decider = Decider(core.shape, layers=layers, ids=ids)
+    decider = Decider(core.shape, layers=layers, ids=ids, temperature=temperature)
     valid = source.valid_in(core)
     if len(passes.contexts) == 1 and passes.adaptive is None:
-        spent = _pass(0, source, core, passes=passes, engine=engine, sink=decider)
+        spent = run_pass(0, source, core, passes=passes, engine=engine, sink=decider)
         alone = np.ones(core.shape, np.uint8) if layers.contexts else None
         return decider.finish(valid, contexts=alone, computed_pixels=spent)
     contexts = np.zeros(core.shape, np.uint8)
@@ -118,7 +120,7 @@ def segment_tile(
         used = 0
         for k in range(first):
             sink = partial(fusion.add, k, passes.contexts[k].weight)
-            used += _pass(k, source, block, passes=passes, engine=engine, sink=sink)
+            used += run_pass(k, source, block, passes=passes, engine=engine, sink=sink)
         if passes.adaptive is not None:
             used += _run_again(source, block, passes=passes, engine=engine, fusion=fusion, first_pass=used)
         rows, cols = block.within(core)
@@ -143,7 +145,7 @@ def reflect_rim(
     return np.pad(pixels, ((0, 0), *rim), mode="reflect"), np.pad(valid, rim, mode="reflect")
 
 
-def _pass(
+def run_pass(
     k: int,
     source: TilePixels,
     block: Window,
@@ -152,7 +154,16 @@ def _pass(
     engine: Engine,
     sink: Callable[..., None],
 ) -> int:
-    """All patches of context k over a block; gives the pixels it took."""
+    """All patches of context k over a block; gives the pixels it took.
+
+    Args:
+        k: which of the contexts.
+        source: at least ``passes.read(block)``.
+        block: the pixels that are asked for.
+        passes: contexts and lattices.
+        engine: runs the patches.
+        sink: takes finished logits (K, h, w), and the rows and columns of the block that they are of.
+    """
     context, tile = passes.contexts[k], passes.tile(k, block)
     stitcher = Stitcher(context.lattice, tile, stitch=passes.stitch_of(k), sink=sink)
     wanted = _patches_with_data(source, tile, stitcher)

@@ -10,14 +10,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
+import numpy as np
+import numpy.typing as npt
+
 from geoseg.errors import OutOfMemoryError, PlanError
 from geoseg.geometry.tiles import Tile
 from geoseg.geometry.windows import Window
+from geoseg.inference.arrays import Array
 from geoseg.inference.capacity import memory_there
 from geoseg.inference.decide import TileResult
 from geoseg.inference.plan import Plan
 from geoseg.inference.resume import PLAN_ATTRIBUTE
-from geoseg.inference.segment import Engine, TilePixels, segment_tile
+from geoseg.inference.segment import Engine, TilePixels, run_pass, segment_tile
 from geoseg.inference.stopping import stop_check
 from geoseg.inference.tasks import TileReport, TileTask
 from geoseg.models.runtimes.halving import HalvingPredictor
@@ -101,10 +105,7 @@ def segment(
     """
     check_stop()
     started = time.perf_counter()
-    passes = plan.passes
-    window = passes.read(tile.core)
-    pixels, valid = read_window(plan.recipe, window)
-    source = TilePixels(pixels=pixels, valid=valid, window=window)
+    source = _read(plan, tile)
     read = time.perf_counter() - started
 
     def compute() -> tuple[TileResult, TileTimes]:
@@ -113,13 +114,52 @@ def segment(
         engine = Engine(predictor=predictor, check_stop=check_stop)
         try:
             result = segment_tile(
-                source, tile.core, passes=passes, engine=engine, layers=plan.layers, ids=plan.legend.ids
+                source,
+                tile.core,
+                passes=plan.passes,
+                engine=engine,
+                layers=plan.layers,
+                ids=plan.legend.ids,
+                temperature=plan.temperature,
             )
         except OutOfMemoryError as error:
             raise OutOfMemoryError(f"{error} ({_memory_told(plan)})") from error
         return result, TileTimes(read=read, compute=time.perf_counter() - begun, notes=predictor.notes)
 
     return _device_thread(plan.device, plan.runtime, plan.threads).submit(compute).result()
+
+
+def show_logits(
+    plan: Plan, model: ModelRecipe, tile: Tile, *, sink: Callable[[Array, slice, slice], None]
+) -> npt.NDArray[np.bool_]:
+    """Reads a tile and hands its finished logits on, as the first context gives them.
+
+    Args:
+        plan: of the run.
+        model: what runs.
+        tile: of the plan's grid.
+        sink: takes logits (K, h, w), and the rows and columns of the core that they are of.
+
+    Returns:
+        (h, w) of the core, True = data: where it is not, logits mean nothing, or there are none.
+
+    Raises:
+        SceneReadError: if the read window cannot be read.
+    """
+    source = _read(plan, tile)
+
+    def compute() -> None:
+        engine = Engine(predictor=predictor_of(plan, model))
+        run_pass(0, source, tile.core, passes=plan.passes, engine=engine, sink=sink)
+
+    _device_thread(plan.device, plan.runtime, plan.threads).submit(compute).result()
+    return source.valid_in(tile.core)
+
+
+def _read(plan: Plan, tile: Tile) -> TilePixels:
+    window = plan.passes.read(tile.core)
+    pixels, valid = read_window(plan.recipe, window)
+    return TilePixels(pixels=pixels, valid=valid, window=window)
 
 
 def _memory_told(plan: Plan) -> str:

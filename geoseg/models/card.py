@@ -65,6 +65,10 @@ class Card:
     """What each context earned in training; None if it was trained on one."""
     calibration: Calibration | None = None
     """What each context reached on held-out scenes; None before `geoseg calibrate`."""
+    temperature: float = 1.0
+    """What logits are divided by before confidence and probabilities are made of them; changes no class."""
+    temperature_fit: Mapping[str, Any] = field(default_factory=dict)
+    """On which scenes the temperature was fitted, and what it did there; empty if it was not."""
     context: int
     """Default patch side at prediction, pixels (a context: fitted to the scene)."""
     halo: int = 32
@@ -90,6 +94,8 @@ class Card:
                 f"multiple {self.multiple}, halo {self.halo}, context {self.context}, patch sizes {self.patch_sizes}:"
                 " multiple and sizes must be positive"
             )
+        if not (self.temperature > 0 and math.isfinite(self.temperature)):
+            raise BundleError(f"the temperature must be a positive number, not {self.temperature}")
         if self.gsd is not None and not (self.gsd > 0 and math.isfinite(self.gsd)):
             raise BundleError(f"the GSD must be a positive number of metres, not {self.gsd}")
 
@@ -119,6 +125,8 @@ class Card:
             "halo": self.halo,
             "context_scores": None if self.context_scores is None else self.context_scores.to_json(),
             "calibration": None if self.calibration is None else self.calibration.to_json(),
+            "temperature": self.temperature,
+            "temperature_fit": dict(self.temperature_fit),
             "activation_bytes_per_pixel": self.activation_bytes_per_pixel,
             "macs_per_pixel": self.macs_per_pixel,
             "training": dict(self.training),
@@ -159,6 +167,8 @@ class Card:
                 only=tuple(int(v) for v in data.get("only", ())),
                 context_scores=_optional(ScoreTable.from_json, data.get("context_scores")),
                 calibration=_optional(Calibration.from_json, data.get("calibration")),
+                temperature=float(data.get("temperature", 1.0)),
+                temperature_fit=dict(data.get("temperature_fit", {})),
                 patch_sizes=sizes,
                 context=int(data.get("context", sizes[0])),
                 halo=int(data.get("halo", 32)),

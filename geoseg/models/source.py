@@ -143,6 +143,8 @@ class ModelSource:
     """What each context earned in training."""
     calibration: Calibration | None = None
     """What each context reached on held-out scenes."""
+    temperature: float = 1.0
+    """What logits are divided by before confidence is made of them."""
     gsd: float | None = None
     dtype: str | None = None
     """Data type it was trained on; None if not known."""
@@ -185,6 +187,7 @@ def from_bundle(bundle: Bundle) -> ModelSource:
         halo=card.halo,
         context_scores=card.context_scores,
         calibration=card.calibration,
+        temperature=card.temperature,
         gsd=card.gsd,
         dtype=card.dtype,
         activation_bytes_per_pixel=card.activation_bytes_per_pixel,

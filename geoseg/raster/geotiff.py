@@ -42,6 +42,7 @@ def geotiff_writer(
     colors: Mapping[int, Color] | None = None,
     compress: Compression = "deflate",
     tags: Mapping[str, str] | None = None,
+    names: tuple[str, ...] = (),
     block: int = 512,
     threads: int = 2,
     level: int | None = None,
@@ -61,6 +62,7 @@ def geotiff_writer(
         colors: class id -> (red, green, blue), for one band of uint8.
         compress: lossless compression of the blocks.
         tags: text items for the file's default domain.
+        names: of the bands; none if empty.
         block: side of the square blocks in pixels, a multiple of 16.
         threads: threads that compress.
         level: the compressor's own level; its default if None.
@@ -77,7 +79,7 @@ def geotiff_writer(
                 target = quiet_open(part, "w", nodata=nodata, **options)
             try:
                 with gdal_errors(path):
-                    _describe(target, geobox, colors=colors, nodata=nodata, tags=tags or {})
+                    _describe(target, geobox, colors=colors, nodata=nodata, tags=tags or {}, names=names)
                 yield _window_writer(target, path)
             except BaseException:
                 with suppress(*READ_FAILURES):  # what failed first is what matters
@@ -133,7 +135,13 @@ def placement(geobox: GeoBox) -> dict[str, Any]:
 
 
 def _describe(
-    target: Any, geobox: GeoBox, *, colors: Mapping[int, Color] | None, nodata: float | None, tags: Mapping[str, str]
+    target: Any,
+    geobox: GeoBox,
+    *,
+    colors: Mapping[int, Color] | None,
+    nodata: float | None,
+    tags: Mapping[str, str],
+    names: tuple[str, ...],
 ) -> None:
     """Write all that is not pixels; GDAL wants it before them, or writes the directory twice."""
     if geobox.rpcs:
@@ -142,6 +150,8 @@ def _describe(
         target.write_colormap(1, {k: (*rgb, 0 if k == nodata else 255) for k, rgb in colors.items()})
     if tags:
         target.update_tags(**tags)
+    if names:
+        target.descriptions = names
 
 
 def _window_writer(target: Any, path: Path) -> WriteWindow:

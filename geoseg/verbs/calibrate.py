@@ -1,4 +1,4 @@
-"""``geoseg calibrate``: what a model reaches at each context on held-out scenes, written into its card."""
+"""``geoseg calibrate``: what held-out scenes say of a model's contexts and of its confidence, written into its card."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from geoseg.choices import CALIBRATION_PARTS, CalibrationPart
 from geoseg.contexts.calibration import CalibratedContext, Calibration
 from geoseg.contexts.candidates import candidate_sizes, ladder
 from geoseg.errors import GridError, PlanError
+from geoseg.evaluation.confidence import COLDEST, HOTTEST, TemperatureFit
 from geoseg.evaluation.metrics import mean_iou, overall_accuracy
 from geoseg.geometry.lattice import round_up
 from geoseg.inference.machine import describe_machine
@@ -22,9 +24,7 @@ from geoseg.models.bundle import Bundle, open_bundle, rewrite_card
 from geoseg.raster.atomic import output_errors, part_path
 from geoseg.verbs.outputs import stem_of
 from geoseg.verbs.predict import predict
-
-ScenePair = tuple[str | os.PathLike[str], str | os.PathLike[str]]
-"""A scene and its reference."""
+from geoseg.verbs.temperature import ScenePair, fit_on_scenes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,10 @@ class CalibrateResult:
     """What was measured, and the bundle that says so."""
 
     bundle: Bundle
-    calibration: Calibration
+    calibration: Calibration | None
+    """The contexts; None if they were neither measured now nor before."""
+    temperature: TemperatureFit | None
+    """None if it was not fitted."""
     notes: tuple[str, ...]
 
 
@@ -41,6 +44,7 @@ def calibrate(
     *,
     scenes: Sequence[ScenePair],
     sizes: Sequence[int] | None = None,
+    fit: CalibrationPart = "both",
     output: str | os.PathLike[str] | None = None,
     overlap: int | None = None,
     on_size: Callable[[int], None] | None = None,
@@ -49,13 +53,15 @@ def calibrate(
 ) -> CalibrateResult:
     """Predicts held-out scenes at every context, as users' scenes are predicted, and writes the table into the card.
 
-    ``geoseg predict`` then chooses by it. The scenes should be none that the model learnt from.
+    ``geoseg predict`` then chooses by it. The temperature is fitted at the best context (Guo et al. 2017, see
+    ``geoseg.evaluation.confidence``). The scenes should be none that the model learnt from.
 
     Args:
         model: a bundle or its path.
         scenes: (scene, reference) pairs; counts are summed over them.
         sizes: contexts to measure, pixels; None: half an octave apart, from the smallest the model was trained on to
             twice the largest.
+        fit: ``contexts``, ``temperature`` or ``both``; what is not asked for stays as the card has it.
         output: where the bundle with the new card goes; None: in the old one's place.
         overlap: of neighbouring patches, pixels; None: the card's.
         on_size: called with each context before it is measured.
@@ -63,7 +69,7 @@ def calibrate(
         **options: further fields of :class:`geoseg.verbs.options.RunOptions`.
 
     Raises:
-        PlanError: if no scene is given, or none of the contexts can be used.
+        PlanError: if no scene is given, none of the contexts can be used, or ``fit`` is none of its words.
         GridError: if not a pixel of the scenes is labelled.
         OutputError: if the bundle could not be written; found before anything is measured.
         GeosegError: whatever a prediction raises. The bundle is then as it was.
@@ -73,6 +79,44 @@ def calibrate(
         raise PlanError("calibration needs at least one scene with its reference")
     if options.get("runtime", "auto") == "auto":  # one for all contexts, or their seconds would not compare
         options["runtime"] = "eager"
+    if fit not in CALIBRATION_PARTS:
+        raise PlanError(f"fit {fit!r}: there are {', '.join(CALIBRATION_PARTS)}")
+    target = bundle.path if output is None else Path(output)
+    with output_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        probe = part_path(target, suffix=".probe")
+        probe.touch()
+        probe.unlink()
+    card, calibration = bundle.card, bundle.card.calibration
+    notes: list[str] = []
+    if fit != "temperature":
+        calibration, notes = _contexts(
+            bundle, scenes, sizes=sizes, overlap=overlap, on_size=on_size, on_row=on_row, options=options
+        )
+        card = replace(card, calibration=calibration)
+    temperature = None
+    if fit != "contexts":
+        size = card.context if calibration is None else max(calibration.rows, key=lambda row: row.miou).size
+        across = overlap if calibration is None else calibration.overlap
+        temperature = fit_on_scenes(bundle, scenes, size=size, overlap=across, options=options)
+        card = replace(card, temperature=temperature.temperature, temperature_fit=temperature.to_json())
+        if temperature.temperature in (COLDEST, HOTTEST):
+            notes.append(f"the temperature is at the end of what is looked at, {COLDEST:g} to {HOTTEST:g}")
+    made = rewrite_card(bundle, card, target)
+    return CalibrateResult(bundle=made, calibration=calibration, temperature=temperature, notes=tuple(notes))
+
+
+def _contexts(
+    bundle: Bundle,
+    scenes: Sequence[ScenePair],
+    *,
+    sizes: Sequence[int] | None,
+    overlap: int | None,
+    on_size: Callable[[int], None] | None,
+    on_row: Callable[[CalibratedContext], None] | None,
+    options: dict[str, Any],
+) -> tuple[Calibration, list[str]]:
+    """Measures the contexts; gives the table and notes."""
     card = bundle.card
     halo = card.halo if overlap is None else -(-overlap // 2)
     across = 2 * round_up(halo, card.multiple)
@@ -82,12 +126,6 @@ def calibrate(
         else candidate_sizes(sizes, rule=card.rule)
     )
     notes = [f"left out: {card.rule.refusal(size)}" for size in sizes or () if size not in wanted]
-    target = bundle.path if output is None else Path(output)
-    with output_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        probe = part_path(target, suffix=".probe")
-        probe.touch()
-        probe.unlink()
     rows: list[CalibratedContext] = []
     pixels = 0
     for size in wanted:
@@ -112,8 +150,7 @@ def calibrate(
         overlap=across,
         machine=describe_machine(),
     )
-    made = rewrite_card(bundle, replace(card, calibration=calibration), target)
-    return CalibrateResult(bundle=made, calibration=calibration, notes=tuple(notes))
+    return calibration, notes
 
 
 def _measure(
@@ -158,3 +195,11 @@ def calibration_rows(calibration: Calibration) -> list[tuple[str, ...]]:
             for row in calibration.rows
         ),
     ]
+
+
+def temperature_line(fit: TemperatureFit) -> str:
+    """The fit in a line."""
+    return (
+        f"temperature {fit.temperature:.3f} on {fit.pixels:,} pixels: ECE {fit.ece_before:.4f} -> {fit.ece_after:.4f},"
+        f" negative log likelihood {fit.nll_before:.4f} -> {fit.nll_after:.4f}"
+    )

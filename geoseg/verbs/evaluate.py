@@ -9,22 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from geoseg.errors import GridError, LegendError, OutputError
-from geoseg.evaluation.compare import count_windows
-from geoseg.evaluation.confusion import Counts, present_ids
-from geoseg.evaluation.metrics import summarise
-from geoseg.legend import IGNORE, Legend
-from geoseg.models.bundle import open_bundle
-from geoseg.raster.label_legend import guessed_legend, stored_legend
-from geoseg.raster.label_reading import is_store
+from geoseg.errors import GridError, OutputError, SceneError
+from geoseg.evaluation.blocks import score_blocks
+from geoseg.evaluation.compare import ReadWindow, compare_windows
+from geoseg.evaluation.confusion import present_ids
+from geoseg.evaluation.reliability_figure import demand_matplotlib, draw_reliability
+from geoseg.legend import Legend
+from geoseg.raster.atomic import refuse_existing
+from geoseg.raster.block_file import refuse_block_path, write_blocks
+from geoseg.raster.label_legend import guessed_legend
+from geoseg.raster.label_reading import is_store, open_class_store
 from geoseg.raster.labels import LabelInfo, inspect_labels, read_labels
 from geoseg.raster.tags import METRICS_TAG
 from geoseg.raster.urls import refuse_credentials
-
-_ANY_IDS = Legend.from_json([{"id": i, "name": str(i), "color": [i, 1, 254 - i]} for i in range(IGNORE)])
-"""Every id, where no legend is known; in colours that no palette has, so that palettes are read by their numbers."""
-
-_PathLike = str | os.PathLike[str]
+from geoseg.verbs.class_maps import ANY_IDS, PathLike, find_legend
+from geoseg.verbs.evaluate_rules import block_columns, metrics_of, rules_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,6 +40,8 @@ class EvaluationResult:
     """What a reader of the scores should know, one sentence each."""
     written_to: str | None
     """Where the metrics were written, None if nowhere."""
+    by_tile: str | None = None
+    """Where the scores of blocks were written, None if nowhere."""
 
     @property
     def miou(self) -> float | None:
@@ -55,17 +56,25 @@ class EvaluationResult:
             "truth": self.truth,
             "notes": list(self.notes),
             "written_to": self.written_to,
+            "by_tile": self.by_tile,
             "metrics": self.metrics,  # as in the summary of ``predict``
             **self.metrics,
         }
 
 
 def evaluate(
-    prediction: _PathLike,
-    truth: _PathLike,
+    prediction: PathLike,
+    truth: PathLike,
     *,
-    legend: Legend | _PathLike | None = None,
+    legend: Legend | PathLike | None = None,
     align: bool = False,
+    erode_boundary: float = 0.0,
+    boundary: float = 0.0,
+    by_tile: PathLike | None = None,
+    tile: int = 512,
+    overwrite: bool = False,
+    calibration: bool = False,
+    reliability: PathLike | None = None,
     window: int = 2048,
     threads: int = 2,
     write: bool = True,
@@ -77,6 +86,14 @@ def evaluate(
         truth: the reference: class ids, a palette or colours of the legend; 255 and nodata are not scored.
         legend: a legend, or a file with one: JSON, or a model bundle; None is the one in the prediction.
         align: take a reference on another grid onto the prediction's by nearest neighbour.
+        erode_boundary: do not score pixels within this distance of a boundary of the reference, pixels of the
+            prediction (the ISPRS benchmarks: 3).
+        boundary: score boundaries too, with this tolerance, pixels, >= 1; 0: do not.
+        by_tile: write the scores of square blocks of the map to this ``.gpkg`` or ``.tif``.
+        tile: side of those blocks, pixels.
+        overwrite: replace an existing ``by_tile`` or ``reliability``.
+        calibration: compare confidence with accuracy; the prediction is a ``.zarr`` with a confidence layer.
+        reliability: draw that as a diagram into this file (``.png``, ``.svg``, ``.pdf``).
         window: side of the windows, pixels.
         threads: windows read at once.
         write: put the metrics into the prediction's metadata (``.aux.xml`` of a GeoTIFF, attributes of a Zarr).
@@ -85,32 +102,73 @@ def evaluate(
         GridError: if the grids differ and ``align`` is not given, or cannot help.
         LegendError: if a raster holds values that the legend does not name.
         SceneReadError: if a file cannot be read.
-        SceneError: if a name holds credentials.
+        SceneError: if a name holds credentials, a distance is none, or there is no confidence to look at.
+        OutputError: if ``by_tile`` or ``reliability`` cannot be written.
+        MissingExtraError: if a diagram is wanted and matplotlib is not installed.
     """
     predicted_uri, truth_uri = os.fspath(prediction), os.fspath(truth)
     refuse_credentials(predicted_uri, what="the prediction")
     refuse_credentials(truth_uri, what="the reference")
-    known = _find_legend(predicted_uri, legend)
-    working = known or _ANY_IDS
+    rules = rules_of(erode=erode_boundary, boundary=boundary, block=0 if by_tile is None else tile)
+    target = None if by_tile is None else Path(by_tile)
+    if target is not None:
+        refuse_block_path(target, overwrite=overwrite)
+    if reliability is not None:
+        demand_matplotlib()
+        refuse_existing(Path(reliability), overwrite=overwrite)
+    confidence = _confidence_reader(predicted_uri) if calibration or reliability is not None else None
+    known = find_legend(predicted_uri, legend)
+    working = known or ANY_IDS
     predicted = inspect_labels(predicted_uri, legend=working)
     reference = _inspect_truth(truth_uri, working, predicted=predicted, align=align)
-    pairs = count_windows(
+    found = compare_windows(
         lambda part: read_labels(predicted.recipe, part),
         lambda part: read_labels(reference.recipe, part),
         predicted.geobox.shape,
+        rules=rules,
+        read_confidence=confidence,
         window=window,
         threads=threads,
     )
     notes = [*predicted.notes, *reference.notes]
     if known is None:
-        known = guessed_legend(predicted_uri, ids=present_ids(pairs))
+        known = guessed_legend(predicted_uri, ids=present_ids(found.pairs))
         notes.append(f"{predicted_uri} carries no legend; classes are the values found: {list(known.ids)}")
-    metrics = summarise(Counts.from_pairs(pairs, ids=known.ids), known)
+    metrics = metrics_of(found, known, rules=rules, calibration=confidence is not None)
     notes += score_notes(metrics)
+    if target is not None:
+        columns, bands = block_columns(list(score_blocks(found, known)), known)
+        write_blocks(
+            target,
+            columns,
+            box=predicted.geobox,
+            block=tile,
+            bands=bands,
+        )
+    if reliability is not None:
+        draw_reliability(metrics["calibration"], Path(reliability))
     written = _write_metrics(predicted_uri, metrics, notes) if write else None
     return EvaluationResult(
-        prediction=predicted_uri, truth=truth_uri, metrics=metrics, notes=tuple(notes), written_to=written
+        prediction=predicted_uri,
+        truth=truth_uri,
+        metrics=metrics,
+        notes=tuple(notes),
+        written_to=written,
+        by_tile=None if target is None else str(target),
     )
+
+
+def _confidence_reader(uri: str) -> ReadWindow:
+    """Reads the confidence layer of a store.
+
+    Raises:
+        SceneError: if there is none.
+    """
+    store = open_class_store(uri) if is_store(uri) else None
+    if store is None or not store.spec.confidence:
+        raise SceneError(f"{uri} has no confidence layer: predict with --confidence into a .zarr, and evaluate that")
+    read: ReadWindow = store.read_confidence
+    return read
 
 
 def score_notes(metrics: Mapping[str, Any]) -> list[str]:
@@ -124,30 +182,6 @@ def score_notes(metrics: Mapping[str, Any]) -> list[str]:
     if metrics["pixels"] == 0:
         notes.append("no pixel has both a label and a prediction: there is no score")
     return notes
-
-
-def read_legend(path: _PathLike) -> Legend:
-    """A legend from a file: JSON (a list of ``{id, name, color}``) or a model bundle's card.
-
-    Raises:
-        LegendError: if the file is missing or of neither kind.
-        BundleError: if a ``.safetensors`` file is no bundle.
-    """
-    file = Path(path)
-    if file.suffix == ".safetensors":
-        return open_bundle(file).card.legend
-    try:
-        return Legend.from_json(json.loads(file.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise LegendError(f"cannot read the legend {file}: {error.strerror or error}") from error
-    except json.JSONDecodeError as error:
-        raise LegendError(f"{file} is not JSON ({error}); a legend is a list of {{id, name, color}}") from error
-
-
-def _find_legend(prediction: str, given: Legend | _PathLike | None) -> Legend | None:
-    if given is None:
-        return stored_legend(prediction)
-    return given if isinstance(given, Legend) else read_legend(given)
 
 
 def _inspect_truth(uri: str, legend: Legend, *, predicted: LabelInfo, align: bool) -> LabelInfo:

@@ -38,6 +38,7 @@ def info_rows(info: dict[str, Any]) -> list[tuple[str, str]]:
         ("GSD", "any" if info["gsd"] is None else f"{info['gsd']} m"),
         ("classes", ", ".join(f"{c['id']} {c['name']}" for c in info["legend"])),
         ("patches", patches),
+        ("confidence", _confidence(info)),
         ("licence", info["licence"]),
     ]
     rows += [(f"score: {name}", _score(value)) for name, value in info["metrics"].items()]
@@ -67,6 +68,16 @@ def context_rows(info: dict[str, Any]) -> list[tuple[str, ...]]:
             reached = tuple(f"{found[key]:.4f}" for key in keys)
         rows.append((f"{size} px", *drawn, *reached))
     return rows
+
+
+def _confidence(info: dict[str, Any]) -> str:
+    """The temperature, and where it comes from."""
+    fit = info["temperature_fit"]
+    if not fit:
+        return f"temperature {info['temperature']:g}, not fitted: `geoseg calibrate` would"
+    before, after = fit["ece"]
+    where = ", ".join(fit["scenes"])
+    return f"temperature {info['temperature']:g}, fitted on {where}: ECE {before:.3f} there, {after:.3f} with it"
 
 
 def _score(value: Any) -> str:

@@ -218,6 +218,7 @@ class Learning:
             made = geoseg.calibrate(
                 s.trained, scenes=pairs, output=s.calibrated, on_row=self._show_row, device=s.device, bidx=self._bands
             )
+            assert made.calibration is not None
             return {**made.calibration.to_json(), "notes": list(made.notes)}
 
         step = self._ledger.do(

@@ -14,6 +14,9 @@ from geoseg.legend import Legend
 REFERENCES = ("full", "eroded")
 """The whole reference, and the one without the pixels near object boundaries."""
 
+ERODED_BY = 3
+"""Radius of the disc that the benchmarks erode their references with, pixels."""
+
 Metrics = dict[str, Any]
 
 

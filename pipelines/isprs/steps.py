@@ -11,7 +11,7 @@ from isprs.benchmarks import CLUTTER, LEGEND, Found, Scene
 from isprs.colors import write_class_map
 from isprs.learning import Labels, Learning
 from isprs.ledger import Step, write_json
-from isprs.scores import REFERENCES, Metrics, scores, table, total
+from isprs.scores import ERODED_BY, REFERENCES, Metrics, scores, table, total
 
 STEPS = ("check", "labels", "train", "calibrate", "predict", "export", "evaluate")
 
@@ -98,13 +98,20 @@ class Pipeline(Learning):
         """Scores of what would be submitted, scene by scene and together."""
         scored: dict[str, dict[str, Metrics]] = {name: {} for name in REFERENCES}
         for reference in REFERENCES:
-            absent = [scene.id for scene in found.test if (scene.id, reference) not in labels]
+            absent = [scene.id for scene in found.test if self._source(scene, reference, labels) is None]
             if absent:
                 self._note(f"not scored against the {reference} reference, which is not here: {', '.join(absent)}")
             for scene in found.test:
-                if scene.id not in absent:
-                    step = self._score(scene, reference, exports[scene.id], labels[scene.id, reference])
+                source = self._source(scene, reference, labels)
+                if source is not None:
+                    step = self._score(scene, reference, exports[scene.id], labels, source=source)
                     scored[reference][scene.id] = scores(step.result, without=CLUTTER)
+        own = [s.id for s in found.test if self._source(s, "eroded", labels) == "full"]
+        if own:
+            self._note(
+                f"no eroded reference here of {', '.join(own)}: pixels within {ERODED_BY} of a boundary of the full one"
+                " are not scored"
+            )
         totals = {
             name: total(list(parts.values()), legend=LEGEND, without=CLUTTER) for name, parts in scored.items() if parts
         }
@@ -112,14 +119,21 @@ class Pipeline(Learning):
         self._summary["scores"] = {name: {"all": totals[name], "scenes": scored[name]} for name in totals}
         return table(scored, totals, legend=LEGEND) if totals else []
 
-    def _score(self, scene: Scene, reference: str, exported: Step, label: Step) -> Step:
+    @staticmethod
+    def _source(scene: Scene, reference: str, labels: Labels) -> str | None:
+        """What a scene is scored with: that reference, or the full one where the eroded one is not here."""
+        return next((name for name in (reference, "full") if (scene.id, name) in labels), None)
+
+    def _score(self, scene: Scene, reference: str, exported: Step, labels: Labels, *, source: str) -> Step:
+        erode = ERODED_BY if source != reference else 0
+
         def work(_: bool) -> Metrics:
-            mapped, truth = self._s.submission_path(scene), self._s.label_path(scene, reference)
-            return geoseg.evaluate(mapped, truth, legend=LEGEND, write=False).metrics
+            mapped, truth = self._s.submission_path(scene), self._s.label_path(scene, source)
+            return geoseg.evaluate(mapped, truth, legend=LEGEND, erode_boundary=erode, write=False).metrics
 
         return self._ledger.do(
             f"evaluate-{scene.id}-{reference}",
-            inputs={"map": exported.key, "label": label.key},
+            inputs={"map": exported.key, "label": labels[scene.id, source].key, **({"erode": erode} if erode else {})},
             work=work,
             title=f"evaluate  {scene.id}, {reference}",
         )
