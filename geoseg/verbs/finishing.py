@@ -1,4 +1,4 @@
-"""The end of a run: scores, overviews, COG, quick look, and the store's final name, in that order.
+"""The end of a run: scores, overviews, COG, styles, quick look, report, STAC item, and the store's final name.
 
 Each is derived from the whole store and renamed into place when it is whole, the store last: stopped anywhere, the
 same command finds what is done by the plan's digest in it, and goes on.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import geoseg
@@ -20,10 +21,11 @@ from geoseg.raster.label_reading import read_labels
 from geoseg.raster.labels import LabelInfo
 from geoseg.raster.locations import PLAN_DIGEST, root_attributes
 from geoseg.raster.quicklook import write_quicklook
+from geoseg.raster.styles import write_styles
 from geoseg.raster.tags import LEGEND_TAG, METRICS_TAG, read_tags
 from geoseg.raster.zarr_store import ResultStore, finish_store
 from geoseg.verbs.options import RunOptions
-from geoseg.verbs.outputs import Outputs
+from geoseg.verbs.outputs import Outputs, stem_of
 
 
 def provenance(plan: Plan, model: ModelSource) -> dict[str, Any]:
@@ -44,6 +46,7 @@ def finish(
     *,
     options: RunOptions,
     origin: dict[str, Any],
+    model: Path | None,
     truth: LabelInfo | None,
     enter: Callable[[str], None],
     check: Callable[[], None],
@@ -56,6 +59,7 @@ def finish(
         plan: of the run.
         options: of the run.
         origin: what ``provenance`` said.
+        model: the bundle; None for a module.
         truth: the reference; None for none.
         enter: told which stage begins.
         check: raises if the locks are lost; called before anything is replaced.
@@ -85,9 +89,21 @@ def finish(
             overwrite=True,
             threads=plan.threads,
         )
+        write_styles(files.cog, plan.legend, kind="raster", overwrite=True)
     if files.preview is not None:
         enter("preview")
         write_quicklook(files.preview, store=store, recipe=plan.recipe)
+    if files.report is not None:
+        from geoseg.verbs.report import write_report  # not at the top: for those who want one
+
+        enter("report")
+        name = stem_of(str(files.paths[0]))
+        write_report(files.report, store=store, name=name, truth=truth, metrics=metrics, threads=plan.threads)
+    if files.stac is not None:
+        from geoseg.verbs.stac import write_stac
+
+        enter("STAC item")
+        write_stac(files, store, plan, model=model)
     check()
     target = files.store
     if target is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,17 @@ from geoseg.raster.local_folder import LocalFolder
 from geoseg.raster.locations import PLAN_DIGEST, Location, root_attributes
 from geoseg.raster.locks import Locks, hold, holder_of, refuse_held
 from geoseg.raster.places import is_claimed, is_store_url, location_of, refuse_strangers, was_created
+from geoseg.raster.styles import style_paths
 from geoseg.raster.tags import PLAN_DIGEST_TAG, read_tags
 from geoseg.raster.urls import is_url, refuse_credentials
 
 _COG_SUFFIXES = (".tif", ".tiff")
+
+_UNSIGNED = (".png", ".qml", ".sld", ".json", ".html")
+"""Of outputs that carry no digest of the plan that made them."""
+
+_ENDINGS = {"preview": (".png",), "stac": (".json",), "report": (".html", ".htm")}
+_NAMES = {"preview": "the quick look", "stac": "the STAC item", "report": "the report"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +35,15 @@ class Outputs:
     zarr: Path | str | None
     """A folder, or the URL of a store."""
     preview: Path | None = None
+    stac: Path | None = None
+    """The STAC item that describes the others."""
+    report: Path | None = None
+    """The page to look at."""
+
+    @property
+    def styles(self) -> tuple[Path, ...]:
+        """What lies beside the COG, as its ``.aux.xml`` does: replaced and counted as whole only together with it."""
+        return () if self.cog is None else style_paths(self.cog)
 
     @property
     def store(self) -> Location | None:
@@ -42,13 +58,14 @@ class Outputs:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Those that are plain files."""
-        return tuple(p for p in (self.cog, self.preview) if p is not None)
+        """Those that are plain files, styles included."""
+        named = (p for p in (self.cog, self.preview, self.stac, self.report) if p is not None)
+        return (*named, *self.styles)
 
     @property
     def paths(self) -> tuple[Path | str, ...]:
-        """All of them."""
-        return tuple(p for p in (self.cog, self.zarr, self.preview) if p is not None)
+        """All of them but the styles, which follow from the COG."""
+        return tuple(p for p in (self.cog, self.zarr, self.preview, self.stac, self.report) if p is not None)
 
     @property
     def places(self) -> tuple[Location, ...]:
@@ -66,7 +83,12 @@ def stem_of(scene: str) -> str:
 
 
 def choose_outputs(
-    scene: str, wanted: Sequence[str | os.PathLike[str]], *, preview: str | os.PathLike[str] | None = None
+    scene: str,
+    wanted: Sequence[str | os.PathLike[str]],
+    *,
+    preview: str | os.PathLike[str] | None = None,
+    stac: str | os.PathLike[str] | None = None,
+    report: str | os.PathLike[str] | None = None,
 ) -> Outputs:
     """The outputs of a scene.
 
@@ -75,6 +97,8 @@ def choose_outputs(
         wanted: ``*.tif`` and ``*.zarr`` targets, or one folder; a ``.zarr`` may be a URL (``s3://…``); empty for
             ``<stem>_classes.tif`` and ``<stem>_classes.zarr`` beside the scene (in the current folder for a URL).
         preview: a quick-look PNG.
+        stac: a STAC item, ``*.json``.
+        report: a page, ``*.html``.
 
     Raises:
         OutputError: for an unknown suffix, two targets of one kind, a file that cannot be at a URL, or a target with
@@ -82,14 +106,18 @@ def choose_outputs(
         SceneError: if the scene's name holds credentials.
     """
     refuse_credentials(scene)
-    for named in (*wanted, *(() if preview is None else (preview,))):
+    beside = {"preview": preview, "stac": stac, "report": report}
+    for named in (*wanted, *(path for path in beside.values() if path is not None)):
         refuse_credentials(named, what="the output", error=OutputError)
-    look = None if preview is None else _local(preview, what="the quick look")
+    extra = {
+        kind: None if path is None else _local(path, what=_NAMES[kind], endings=_ENDINGS[kind])
+        for kind, path in beside.items()
+    }
     if not wanted:
         folder = Path.cwd() if is_url(scene) or not Path(scene).exists() else Path(scene).parent
-        return _in_folder(scene, folder, look)
+        return _in_folder(scene, folder, extra)
     if len(wanted) == 1 and _is_folder(wanted[0]):
-        return _in_folder(scene, _local(wanted[0], what="the folder of a .tif and a .zarr"), look)
+        return _in_folder(scene, _local(wanted[0], what="the folder of a .tif and a .zarr"), extra)
     cog: Path | None = None
     store: Path | str | None = None
     for target in wanted:
@@ -105,7 +133,7 @@ def choose_outputs(
             raise OutputError(
                 f"cannot tell what to write to {target}: outputs end in .tif or .zarr, or in / for a folder"
             )
-    return Outputs(cog=cog, zarr=store, preview=look)
+    return Outputs(cog=cog, zarr=store, **extra)
 
 
 def refuse_outputs(outputs: Outputs, *, scene: str, overwrite: bool, plan_digest: str | None = None) -> None:
@@ -116,22 +144,19 @@ def refuse_outputs(outputs: Outputs, *, scene: str, overwrite: bool, plan_digest
         scene: never overwritten by its own result.
         overwrite: existing outputs may be replaced.
         plan_digest: of the run of which something was left. An output that carries it is this run's own: it was
-            stopped between two renames. A quick look carries nothing and counts as its own.
+            stopped between two renames. A quick look, style, STAC item or report carries none and counts as its own.
 
     Raises:
         OutputExistsError: if an output exists.
-        OutputError: if an output is the scene, no PNG where it should be, a store that is not geoseg's, or in a
-            folder that cannot be written.
+        OutputError: if an output is the scene, a store that is not geoseg's, or in a folder that cannot be written.
     """
-    if outputs.preview is not None and outputs.preview.suffix.lower() != ".png":
-        raise OutputError(f"the quick look {outputs.preview} must end in .png")
     for path in outputs.paths:
         if (path == scene) if isinstance(path, str) else path.resolve() == Path(scene).resolve():
             raise OutputError(f"the output {path} is the scene itself; name another")
         if isinstance(path, Path):
             refuse_unwritable(path)
     for path in outputs.files:
-        own = plan_digest is not None and (path == outputs.preview or _carries(path, plan_digest))
+        own = plan_digest is not None and (path.suffix.lower() in _UNSIGNED or _carries(path, plan_digest))
         refuse_existing(path, overwrite=overwrite or own)
     store = outputs.store
     if store is None or (plan_digest is not None and (outputs.part.finishing() or is_own(store, plan_digest))):
@@ -232,7 +257,9 @@ def _refuse_second(found: Path | str | None, target: str | os.PathLike[str]) -> 
         raise OutputError(f"two outputs of one kind, {found} and {target}: give one .tif and one .zarr")
 
 
-def _local(target: str | os.PathLike[str], *, what: str) -> Path:
+def _local(target: str | os.PathLike[str], *, what: str, endings: tuple[str, ...] = ()) -> Path:
+    if endings and Path(target).suffix.lower() not in endings:
+        raise OutputError(f"{what} {os.fspath(target)} must end in {endings[0]}")
     if is_store_url(target):
         raise OutputError(f"{what} cannot be at a URL ({os.fspath(target)}): only a .zarr can; give a local path")
     where = location_of(target)
@@ -247,6 +274,6 @@ def _is_folder(target: str | os.PathLike[str]) -> bool:
     return text.endswith(("/", os.sep)) or (Path(text).is_dir() and Path(text).suffix != ".zarr")
 
 
-def _in_folder(scene: str, folder: Path, preview: Path | None) -> Outputs:
+def _in_folder(scene: str, folder: Path, extra: Mapping[str, Path | None]) -> Outputs:
     stem = f"{stem_of(scene)}{MAP_ENDING}"
-    return Outputs(cog=folder / f"{stem}.tif", zarr=folder / f"{stem}.zarr", preview=preview)
+    return Outputs(cog=folder / f"{stem}.tif", zarr=folder / f"{stem}.zarr", **extra)
