@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from geoseg.verbs.predict import predict
     from geoseg.verbs.predict_array import predict_array
     from geoseg.verbs.predict_lazy import predict_lazy
+    from geoseg.verbs.report import report
     from geoseg.verbs.synth import synth
     from geoseg.verbs.train import train
 
@@ -39,6 +40,7 @@ __all__ = [
     "predict",
     "predict_array",
     "predict_lazy",
+    "report",
     "synth",
     "train",
 ]
@@ -55,6 +57,7 @@ _HOMES = {
     "predict": "geoseg.verbs.predict",
     "predict_array": "geoseg.verbs.predict_array",
     "predict_lazy": "geoseg.verbs.predict_lazy",
+    "report": "geoseg.verbs.report",
     "synth": "geoseg.verbs.synth",
     "train": "geoseg.verbs.train",
 }

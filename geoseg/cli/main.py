@@ -27,6 +27,7 @@ _COMMANDS = {
     "model": "geoseg.cli.model",
     "plan": "geoseg.cli.predict",
     "predict": "geoseg.cli.predict",
+    "report": "geoseg.cli.page",
     "synth": "geoseg.cli.synth",
     "train": "geoseg.cli.train",
 }
@@ -56,6 +57,7 @@ def cli() -> None:
     geoseg predict scene.tif -m my.safetensors -o map.tif -o map.zarr
     geoseg predict scene.tif --reference truth.png  and their mIoU
     geoseg export map.zarr map.gpkg                 polygons, whole across tiles
+    geoseg report map.zarr                          one page to look at
     geoseg batch scenes.csv -o maps/                many scenes, and a table of what became of them
     geoseg plan scene.tif                           what that would take
     """

@@ -58,6 +58,8 @@ def plan(
 )
 @click.option("--reference", "-r", "references", multiple=True, metavar="TRUTH", help="Label raster to score against.")
 @click.option("--preview", metavar="PNG", help="Quick look of the classes over the scene.")
+@click.option("--report", metavar="HTML", help="One page to look at: map, areas, scores, model, timing.")
+@click.option("--stac", metavar="JSON", help="STAC item that describes the outputs.")
 @with_options(*WRITING)
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @with_options(*RUN)
@@ -68,6 +70,8 @@ def predict(
     outputs: tuple[str, ...],
     references: tuple[str, ...],
     preview: str | None,
+    report: str | None,
+    stac: str | None,
     dry_run: bool,
     model: str | None,
     quiet: bool,
@@ -89,7 +93,8 @@ def predict(
     asked = asked_of(options)
     advise_on_stop("the same command again continues")
     named = _scenes(scenes, mosaic=mosaic, quiet=quiet)
-    jobs = jobs_of(named, outputs=outputs, references=references, preview=preview, asset=asked["asset"])
+    beside = {"preview": preview, "report": report, "stac": stac}
+    jobs = jobs_of(named, outputs=outputs, references=references, asset=asked["asset"], **beside)
     if dry_run:
         _print_plans(named, model=model, quiet=quiet, as_json=as_json, options=asked)
         return

@@ -43,7 +43,7 @@ class Progress:
     notes: list[str] = field(default_factory=list)
     """What a user should know of how tiles were computed, each once."""
     stage: str = "predicting"
-    """What is being done; after the tiles ``scoring``, ``overviews``, ``COG``, ``preview``."""
+    """What is being done; after the tiles ``scoring``, ``overviews``, ``COG``, ``preview`` and others."""
 
     def add(self, report: TileReport) -> None:
         """Counts a tile."""

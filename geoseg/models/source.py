@@ -6,9 +6,10 @@ import hashlib
 import threading
 import uuid
 import weakref
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from geoseg.contexts.calibration import Calibration
 from geoseg.contexts.candidates import SizeRule
@@ -150,6 +151,8 @@ class ModelSource:
     """Data type it was trained on; None if not known."""
     activation_bytes_per_pixel: float | None = None
     macs_per_pixel: float | None = None
+    card: Mapping[str, Any] | None = None
+    """A bundle's card as plain values; None for a module."""
 
     @property
     def recipe(self) -> ModelRecipe:
@@ -192,6 +195,7 @@ def from_bundle(bundle: Bundle) -> ModelSource:
         dtype=card.dtype,
         activation_bytes_per_pixel=card.activation_bytes_per_pixel,
         macs_per_pixel=card.macs_per_pixel,
+        card=card.to_json(),
     )
 
 

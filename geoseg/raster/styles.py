@@ -1,28 +1,116 @@
-"""Styles for QGIS: the legend's colours and names."""
+"""Styles of class maps for QGIS (QML) and for map servers (SLD): the legend's colours and names."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree as ET
 
 from geoseg.errors import OutputError
-from geoseg.legend import Legend
+from geoseg.legend import Color, Legend
+from geoseg.raster.atomic import output_errors, part_path, put_in_place, refuse_existing, remove
+
+Kind = Literal["raster", "vector"]
+"""Pixels of class ids in band 1, or polygons with a class id each."""
 
 CLASS_FIELD = "class_id"
 """The attribute of polygons that holds the class id."""
 
+_NAMESPACES = {
+    "sld": "http://www.opengis.net/sld",
+    "ogc": "http://www.opengis.net/ogc",
+    "xlink": "http://www.w3.org/1999/xlink",
+}
 
-def qml(legend: Legend, *, kind: Literal["vector"] = "vector") -> str:
-    """A QGIS layer style: one category per class, by ``class_id``.
+
+def qml(legend: Legend, *, kind: Kind = "vector") -> str:
+    """A QGIS layer style: one entry per class.
 
     Raises:
-        OutputError: for another kind.
+        OutputError: for an unknown kind.
     """
-    if kind != "vector":
-        raise OutputError(f"no style for {kind!r}: there is one for vector")
+    _refuse_unknown(kind)
     root = ET.Element("qgis", version="3.28.0", styleCategories="Symbology")
+    root.append(_paletted(legend) if kind == "raster" else _categorized(legend))
+    if kind == "raster":
+        ET.SubElement(root, "blendMode").text = "0"
+    return f"<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n{_text(root)}"
+
+
+def sld(legend: Legend, *, kind: Kind = "vector") -> str:
+    """A Styled Layer Descriptor 1.0 (OGC 02-070): a colour map of values, or a rule per class.
+
+    Raises:
+        OutputError: for an unknown kind.
+    """
+    _refuse_unknown(kind)
+    root = ET.Element("StyledLayerDescriptor", {"version": "1.0.0", "xmlns": _NAMESPACES["sld"]})
+    for prefix in ("ogc", "xlink"):
+        root.set(f"xmlns:{prefix}", _NAMESPACES[prefix])
+    layer = ET.SubElement(root, "NamedLayer")
+    ET.SubElement(layer, "Name").text = "classes"
+    style = ET.SubElement(layer, "UserStyle")
+    ET.SubElement(style, "Name").text = "classes"
+    rules = ET.SubElement(style, "FeatureTypeStyle")
+    rules.extend([_raster_rule(legend)] if kind == "raster" else [_polygon_rule(c.id, c.name, c.color) for c in legend])
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{_text(root)}'
+
+
+def style_paths(data: Path) -> tuple[Path, Path]:
+    """Where the styles of a file lie: ``map.qml``, which QGIS loads with ``map.tif``, and ``map.sld``."""
+    return data.with_suffix(".qml"), data.with_suffix(".sld")
+
+
+def write_styles(data: Path, legend: Legend, *, kind: Kind, overwrite: bool = False) -> tuple[Path, Path]:
+    """Writes both styles beside a file; each is whole or not there.
+
+    Returns:
+        The paths.
+
+    Raises:
+        OutputExistsError: if one is there and ``overwrite`` is False.
+        OutputError: if one cannot be written.
+    """
+    targets = style_paths(data)
+    for target in targets:
+        refuse_existing(target, overwrite=overwrite)
+    for target, text in zip(targets, (qml(legend, kind=kind), sld(legend, kind=kind)), strict=True):
+        part = part_path(target)
+        with output_errors(target):
+            try:
+                part.write_text(text, encoding="utf-8")
+                put_in_place(part, target)
+            finally:
+                remove(part)
+    return targets
+
+
+def _refuse_unknown(kind: str) -> None:
+    if kind not in ("raster", "vector"):
+        raise OutputError(f"no style for {kind!r}: there are raster and vector")
+
+
+def _paletted(legend: Legend) -> ET.Element:
+    """QGIS's renderer of pixel values."""
+    pipe = ET.Element("pipe")
     renderer = ET.SubElement(
-        root, "renderer-v2", type="categorizedSymbol", attr=CLASS_FIELD, symbollevels="0", enableorderby="0"
+        pipe, "rasterrenderer", type="paletted", band="1", opacity="1", alphaBand="-1", nodataColor=""
+    )
+    ET.SubElement(renderer, "rasterTransparency")
+    palette = ET.SubElement(renderer, "colorPalette")
+    for c in legend:
+        ET.SubElement(palette, "paletteEntry", value=str(c.id), color=_hex(c.color), label=c.name, alpha="255")
+    ET.SubElement(pipe, "brightnesscontrast", brightness="0", contrast="0", gamma="1")
+    ET.SubElement(pipe, "huesaturation", saturation="0", grayscaleMode="0", colorizeOn="0")
+    ET.SubElement(pipe, "rasterresampler", maxOversampling="2")
+    return pipe
+
+
+def _categorized(legend: Legend) -> ET.Element:
+    """QGIS's renderer of polygons by an attribute."""
+    renderer = ET.Element(
+        "renderer-v2", type="categorizedSymbol", attr=CLASS_FIELD, symbollevels="0", enableorderby="0"
     )
     categories, symbols = ET.SubElement(renderer, "categories"), ET.SubElement(renderer, "symbols")
     for number, c in enumerate(legend):
@@ -32,10 +120,42 @@ def qml(legend: Legend, *, kind: Literal["vector"] = "vector") -> str:
         symbol = ET.SubElement(symbols, "symbol", type="fill", name=str(number), alpha="1", clip_to_extent="1")
         layer = ET.SubElement(symbol, "layer", {"class": "SimpleFill", "enabled": "1", "locked": "0", "pass": "0"})
         options = ET.SubElement(layer, "Option", type="Map")
-        for name, value in (("color", _rgba(c.color)), ("style", "solid"), ("outline_style", "no")):
+        color = ",".join(str(v) for v in (*c.color, 255))
+        for name, value in (("color", color), ("style", "solid"), ("outline_style", "no")):
             ET.SubElement(options, "Option", type="QString", name=name, value=value)
-    return f"<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n{ET.tostring(root, encoding='unicode')}"
+    return renderer
 
 
-def _rgba(color: tuple[int, int, int]) -> str:
-    return ",".join(str(v) for v in (*color, 255))
+def _raster_rule(legend: Legend) -> ET.Element:
+    rule = ET.Element("Rule")
+    symbolizer = ET.SubElement(rule, "RasterSymbolizer")
+    gray = ET.SubElement(ET.SubElement(symbolizer, "ChannelSelection"), "GrayChannel")
+    ET.SubElement(gray, "SourceChannelName").text = "1"
+    colors = ET.SubElement(symbolizer, "ColorMap", type="values")
+    for c in legend:
+        ET.SubElement(colors, "ColorMapEntry", color=_hex(c.color), quantity=str(c.id), label=c.name, opacity="1")
+    return rule
+
+
+def _polygon_rule(class_id: int, name: str, color: Color) -> ET.Element:
+    rule = ET.Element("Rule")
+    _fill(rule, {"Name": name, "Title": name})
+    equal = ET.SubElement(ET.SubElement(rule, "ogc:Filter"), "ogc:PropertyIsEqualTo")
+    _fill(equal, {"ogc:PropertyName": CLASS_FIELD, "ogc:Literal": str(class_id)})
+    fill = ET.SubElement(ET.SubElement(rule, "PolygonSymbolizer"), "Fill")
+    ET.SubElement(fill, "CssParameter", name="fill").text = _hex(color)
+    return rule
+
+
+def _fill(element: ET.Element, items: Mapping[str, str]) -> None:
+    for name, value in items.items():
+        ET.SubElement(element, name).text = value
+
+
+def _text(root: ET.Element) -> str:
+    ET.indent(root)
+    return f"{ET.tostring(root, encoding='unicode')}\n"
+
+
+def _hex(color: Color) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*color)

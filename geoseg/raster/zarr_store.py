@@ -114,6 +114,10 @@ class ResultStore:
         """Confidence (height, width) in percent, 255 where there is none."""
         return self._read("confidence", window)
 
+    def read_context(self, window: Window) -> npt.NDArray[np.uint8]:
+        """Which contexts had a say (height, width), a bit for each, 255 where there is no class."""
+        return self._read("context", window)
+
     def read_overview(self, factor: int, window: Window) -> npt.NDArray[np.uint8]:
         """Class ids (height, width) of a window of an overview; ``factor`` 1 is the map itself."""
         rows, cols = slice(window.row_off, window.row_stop), slice(window.col_off, window.col_stop)

@@ -22,7 +22,7 @@ from geoseg.raster.locations import CLAIM
 from geoseg.raster.locks import hold
 from geoseg.raster.places import is_store_url
 from geoseg.raster.urls import refuse_credentials
-from geoseg.verbs.evaluate import read_legend
+from geoseg.verbs.class_maps import read_legend
 from geoseg.verbs.export_options import ExportOptions
 from geoseg.verbs.outputs import VECTOR_SUFFIXES
 from geoseg.verbs.polygons import OnStage, Totals, write_polygons

@@ -1,4 +1,4 @@
-"""The end of a run: scores, overviews, COG, polygons, quick look, and the store's final name, in that order.
+"""The end of a run: scores, overviews, COG, styles, polygons, quick look, report, STAC item; the store's final name.
 
 Each is derived from the whole store and renamed into place when it is whole, the store last: stopped anywhere, the
 same command finds what is done by the plan's digest in it, and goes on.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import geoseg
@@ -21,6 +22,7 @@ from geoseg.raster.label_reading import read_labels
 from geoseg.raster.labels import LabelInfo
 from geoseg.raster.locations import PLAN_DIGEST, root_attributes
 from geoseg.raster.quicklook import write_quicklook
+from geoseg.raster.styles import write_styles
 from geoseg.raster.tags import LEGEND_TAG, METRICS_TAG, read_tags
 from geoseg.raster.zarr_store import ResultStore, finish_store
 from geoseg.verbs.export_options import ExportOptions
@@ -46,6 +48,7 @@ def finish(
     *,
     options: RunOptions,
     origin: dict[str, Any],
+    model: Path | None,
     truth: LabelInfo | None,
     enter: Callable[[str], None],
     check: Callable[[], None],
@@ -59,6 +62,7 @@ def finish(
         plan: of the run.
         options: of the run.
         origin: what ``provenance`` said.
+        model: the bundle; None for a module.
         truth: the reference; None for none.
         enter: told which stage begins.
         check: raises if the locks are lost; called before anything is replaced.
@@ -89,6 +93,7 @@ def finish(
             overwrite=True,
             threads=plan.threads,
         )
+        write_styles(files.cog, plan.legend, kind="raster", overwrite=True)
     if files.vectors:
         from geoseg.verbs.polygons import write_polygons  # not at the top: Arrow is for those who want polygons
 
@@ -99,6 +104,17 @@ def finish(
     if files.preview is not None:
         enter("preview")
         write_quicklook(files.preview, store=store, recipe=plan.recipe)
+    if files.report is not None:
+        from geoseg.verbs.report import write_report  # not at the top: for those who want one
+
+        enter("report")
+        name = stem_of(str(files.paths[0]))
+        write_report(files.report, store=store, name=name, truth=truth, metrics=metrics, threads=plan.threads)
+    if files.stac is not None:
+        from geoseg.verbs.stac import write_stac
+
+        enter("STAC item")
+        write_stac(files, store, plan, model=model)
     check()
     target = files.store
     if target is None:

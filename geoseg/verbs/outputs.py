@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from geoseg.errors import OutputError, OutputExistsError, SceneReadError
 from geoseg.raster.atomic import part_path, refuse_existing, refuse_unwritable
@@ -14,6 +15,7 @@ from geoseg.raster.local_folder import LocalFolder
 from geoseg.raster.locations import PLAN_DIGEST, Location, root_attributes
 from geoseg.raster.locks import Locks, hold, holder_of, refuse_held
 from geoseg.raster.places import is_claimed, is_store_url, location_of, refuse_strangers, was_created
+from geoseg.raster.styles import style_paths
 from geoseg.raster.tags import PLAN_DIGEST_TAG, read_tags
 from geoseg.raster.urls import is_url, refuse_credentials
 
@@ -22,8 +24,11 @@ _COG_SUFFIXES = (".tif", ".tiff")
 VECTOR_SUFFIXES = (".gpkg", ".parquet", ".fgb", ".geojson")
 """Of files of polygons."""
 
-_UNSIGNED = (".png", ".fgb", ".geojson")
+_UNSIGNED = (".png", ".fgb", ".geojson", ".qml", ".sld", ".json", ".html", ".htm")
 """Of outputs that carry no digest of the plan that made them."""
+
+_ENDINGS = {"preview": (".png",), "stac": (".json",), "report": (".html", ".htm")}
+_NAMES = {"preview": "the quick look", "stac": "the STAC item", "report": "the report"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +41,15 @@ class Outputs:
     preview: Path | None = None
     vectors: tuple[Path, ...] = ()
     """Files of polygons."""
+    stac: Path | None = None
+    """The STAC item that describes the others."""
+    report: Path | None = None
+    """The page to look at."""
+
+    @property
+    def styles(self) -> tuple[Path, ...]:
+        """What lies beside the COG, as its ``.aux.xml`` does: replaced and counted as whole only together with it."""
+        return () if self.cog is None else style_paths(self.cog)
 
     @property
     def store(self) -> Location | None:
@@ -50,13 +64,15 @@ class Outputs:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Those that are plain files."""
-        return tuple(p for p in (self.cog, *self.vectors, self.preview) if p is not None)
+        """Those that are plain files, styles included."""
+        named = (p for p in (self.cog, *self.vectors, self.preview, self.stac, self.report) if p is not None)
+        return (*named, *self.styles)
 
     @property
     def paths(self) -> tuple[Path | str, ...]:
-        """All of them."""
-        return tuple(p for p in (self.cog, self.zarr, *self.vectors, self.preview) if p is not None)
+        """All of them but the styles, which follow from the COG."""
+        found = (self.cog, self.zarr, *self.vectors, self.preview, self.stac, self.report)
+        return tuple(p for p in found if p is not None)
 
     @property
     def places(self) -> tuple[Location, ...]:
@@ -74,7 +90,12 @@ def stem_of(scene: str) -> str:
 
 
 def choose_outputs(
-    scene: str, wanted: Sequence[str | os.PathLike[str]], *, preview: str | os.PathLike[str] | None = None
+    scene: str,
+    wanted: Sequence[str | os.PathLike[str]],
+    *,
+    preview: str | os.PathLike[str] | None = None,
+    stac: str | os.PathLike[str] | None = None,
+    report: str | os.PathLike[str] | None = None,
 ) -> Outputs:
     """The outputs of a scene.
 
@@ -83,6 +104,8 @@ def choose_outputs(
         wanted: ``*.tif``, ``*.zarr`` and polygon targets, or one folder; a ``.zarr`` may be a URL (``s3://…``); empty
             for ``<stem>_classes.tif`` and ``<stem>_classes.zarr`` beside the scene (in the current folder for a URL).
         preview: a quick-look PNG.
+        stac: a STAC item, ``*.json``.
+        report: a page, ``*.html``.
 
     Raises:
         OutputError: for an unknown suffix, two targets of one kind, a file that cannot be at a URL, or a target with
@@ -90,14 +113,18 @@ def choose_outputs(
         SceneError: if the scene's name holds credentials.
     """
     refuse_credentials(scene)
-    for named in (*wanted, *(() if preview is None else (preview,))):
+    beside = {"preview": preview, "stac": stac, "report": report}
+    for named in (*wanted, *(path for path in beside.values() if path is not None)):
         refuse_credentials(named, what="the output", error=OutputError)
-    look = None if preview is None else _local(preview, what="the quick look")
+    extra: dict[str, Any] = {
+        kind: None if path is None else _local(path, what=_NAMES[kind], endings=_ENDINGS[kind])
+        for kind, path in beside.items()
+    }
     if not wanted:
         folder = Path.cwd() if is_url(scene) or not Path(scene).exists() else Path(scene).parent
-        return _in_folder(scene, folder, look)
+        return _in_folder(scene, folder, extra)
     if len(wanted) == 1 and _is_folder(wanted[0]):
-        return _in_folder(scene, _local(wanted[0], what="the folder of a .tif and a .zarr"), look)
+        return _in_folder(scene, _local(wanted[0], what="the folder of a .tif and a .zarr"), extra)
     cog: Path | None = None
     store: Path | str | None = None
     vectors: list[Path] = []
@@ -118,7 +145,7 @@ def choose_outputs(
                 f"cannot tell what to write to {target}: outputs end in .tif or .zarr, {', '.join(VECTOR_SUFFIXES)}"
                 " for polygons, or in / for a folder"
             )
-    return Outputs(cog=cog, zarr=store, preview=look, vectors=tuple(vectors))
+    return Outputs(cog=cog, zarr=store, vectors=tuple(vectors), **extra)
 
 
 def refuse_outputs(outputs: Outputs, *, scene: str, overwrite: bool, plan_digest: str | None = None) -> None:
@@ -129,15 +156,13 @@ def refuse_outputs(outputs: Outputs, *, scene: str, overwrite: bool, plan_digest
         scene: never overwritten by its own result.
         overwrite: existing outputs may be replaced.
         plan_digest: of the run of which something was left. An output that carries it is this run's own: it was
-            stopped between two renames. A quick look, FlatGeobuf or GeoJSON carries nothing and counts as its own.
+            stopped between two renames. A quick look, style, report, STAC item, FlatGeobuf or GeoJSON carries nothing
+            and counts as its own.
 
     Raises:
         OutputExistsError: if an output exists.
-        OutputError: if an output is the scene, no PNG where it should be, a store that is not geoseg's, or in a
-            folder that cannot be written.
+        OutputError: if an output is the scene, a store that is not geoseg's, or in a folder that cannot be written.
     """
-    if outputs.preview is not None and outputs.preview.suffix.lower() != ".png":
-        raise OutputError(f"the quick look {outputs.preview} must end in .png")
     for path in outputs.paths:
         if (path == scene) if isinstance(path, str) else path.resolve() == Path(scene).resolve():
             raise OutputError(f"the output {path} is the scene itself; name another")
@@ -252,7 +277,9 @@ def _refuse_second(found: Path | str | None, target: str | os.PathLike[str]) -> 
         raise OutputError(f"two outputs of one kind, {found} and {target}: give one of each")
 
 
-def _local(target: str | os.PathLike[str], *, what: str) -> Path:
+def _local(target: str | os.PathLike[str], *, what: str, endings: tuple[str, ...] = ()) -> Path:
+    if endings and Path(target).suffix.lower() not in endings:
+        raise OutputError(f"{what} {os.fspath(target)} must end in {endings[0]}")
     if is_store_url(target):
         raise OutputError(f"{what} cannot be at a URL ({os.fspath(target)}): only a .zarr can; give a local path")
     where = location_of(target)
@@ -267,6 +294,6 @@ def _is_folder(target: str | os.PathLike[str]) -> bool:
     return text.endswith(("/", os.sep)) or (Path(text).is_dir() and Path(text).suffix != ".zarr")
 
 
-def _in_folder(scene: str, folder: Path, preview: Path | None) -> Outputs:
+def _in_folder(scene: str, folder: Path, extra: Mapping[str, Any]) -> Outputs:
     stem = f"{stem_of(scene)}{MAP_ENDING}"
-    return Outputs(cog=folder / f"{stem}.tif", zarr=folder / f"{stem}.zarr", preview=preview)
+    return Outputs(cog=folder / f"{stem}.tif", zarr=folder / f"{stem}.zarr", **extra)

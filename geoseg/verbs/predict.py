@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geoseg.errors import OutputError
@@ -34,6 +35,7 @@ from geoseg.verbs.outputs import (
     refuse_outputs,
 )
 from geoseg.verbs.prepare import Prepared, prepare
+from geoseg.verbs.records import run_attributes, timing_attributes
 from geoseg.verbs.sources import SceneLike, Sources, locate, sources_of
 
 if TYPE_CHECKING:
@@ -83,6 +85,8 @@ def predict(
     model: ModelLike = None,
     reference: str | os.PathLike[str] | None = None,
     preview: str | os.PathLike[str] | None = None,
+    report: str | os.PathLike[str] | None = None,
+    stac: str | os.PathLike[str] | None = None,
     multiple: int | None = None,
     legend: Legend | None = None,
     on_progress: OnProgress | None = None,
@@ -102,6 +106,8 @@ def predict(
             logits (N, K, h, w) for unnormalised float32 (N, C, h, w).
         reference: a label raster to score against, on the output's grid by nearest neighbour.
         preview: a quick-look PNG of the classes over the scene.
+        report: an HTML page to look at: map, areas, scores, model, what it took.
+        stac: a STAC item (``.json``) that describes the outputs.
         multiple: of a module: what its patches' sides must be multiples of; None: an smp model's output stride, else 1.
         legend: of a module: what its channels mean; None numbers them.
         on_progress: called before the first tile and after each.
@@ -114,11 +120,17 @@ def predict(
             tiles stay in the unfinished store beside the target.
     """
     started = time.perf_counter()
-    wanted = _wanted(scene, outputs=outputs, reference=reference, preview=preview, options=RunOptions(**options))
+    beside = {"preview": preview, "report": report, "stac": stac}
+    wanted = _wanted(scene, outputs=outputs, reference=reference, beside=beside, options=RunOptions(**options))
     look = partial(prepare, wanted.sources, model=model, multiple=multiple, legend=legend, options=wanted.options)
     with ExitStack() as locking:
         tiles = _run_tiles(wanted, locking, look=look, session=session, on_plan=on_plan, on_progress=on_progress)
         finishing = time.perf_counter()
+        if tiles.store is not None:
+            peak = peak_rss_bytes()
+            tiles.store.update_attributes(
+                timing_attributes(tiles.progress, seconds=finishing - started, peak_rss_bytes=peak)
+            )
         remarks: list[str] = []
         metrics = _finish(tiles, wanted, on_progress=on_progress, note=remarks.append)
     ended = time.perf_counter()
@@ -146,6 +158,8 @@ def predict(
 class _Wanted:
     """What a call asks for."""
 
+    scene: str | list[str]
+    """As it was named."""
     sources: Sources
     files: Outputs
     reference: str | None
@@ -168,13 +182,13 @@ def _wanted(
     *,
     outputs: Sequence[str | os.PathLike[str]] | str | os.PathLike[str],
     reference: str | os.PathLike[str] | None,
-    preview: str | os.PathLike[str] | None,
+    beside: Mapping[str, str | os.PathLike[str] | None],
     options: RunOptions,
 ) -> _Wanted:
     """Refuses what can be refused by its name, before any file is opened and any worker asked."""
     targets = [outputs] if isinstance(outputs, str | os.PathLike) else list(outputs)
     sources = sources_of(scene, asset=options.asset)
-    files = choose_outputs(sources.stem, sources.folder_of(targets), preview=preview)
+    files = choose_outputs(sources.stem, sources.folder_of(targets), **beside)
     sources.refuse_as_outputs(files.paths)
     truth = None if reference is None else locate(reference, what="the reference")
     if files.zarr is None and (options.confidence or options.probabilities):
@@ -183,7 +197,8 @@ def _wanted(
     begun = is_begun(files)
     if not begun:
         refuse_outputs(files, scene=sources.stem, overwrite=options.overwrite)
-    return _Wanted(sources=sources, files=files, reference=truth, options=options, begun=begun)
+    named = os.fspath(scene) if isinstance(scene, str | os.PathLike) else [os.fspath(part) for part in scene]
+    return _Wanted(scene=named, sources=sources, files=files, reference=truth, options=options, begun=begun)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +211,8 @@ class _Tiles:
     """The unfinished store; None if an earlier run was stopped when all outputs were in place."""
     truth: LabelInfo | None
     origin: dict[str, Any]
+    model: Path | None
+    """The bundle."""
     locks: Locks
 
 
@@ -228,9 +245,12 @@ def _run_tiles(
         if begun and not options.restart and is_finished(files, plan_digest=plan.digest):
             progress = no_progress(plan)
         else:
-            store = open_part(plan, files.part, restart=options.restart, attributes=origin, options=options)
+            attributes = {**origin, **run_attributes(ready.model, options, scene=wanted.scene)}
+            store = open_part(plan, files.part, restart=options.restart, attributes=attributes, options=options)
             progress = run_plan(plan, ready.model, store, session=active, check=locks.check, on_progress=on_progress)
-    return _Tiles(plan=plan, progress=progress, store=store, truth=truth, origin=origin, locks=locks)
+    return _Tiles(
+        plan=plan, progress=progress, store=store, truth=truth, origin=origin, model=ready.model.path, locks=locks
+    )
 
 
 def _finish(
@@ -245,6 +265,7 @@ def _finish(
         tiles.plan,
         options=wanted.options,
         origin=tiles.origin,
+        model=tiles.model,
         truth=tiles.truth,
         enter=stages(tiles.progress, on_progress),
         check=tiles.locks.check,

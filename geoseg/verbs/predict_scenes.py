@@ -31,6 +31,8 @@ class Job:
     outputs: tuple[str, ...]
     reference: str | None
     preview: str | None
+    report: str | None = None
+    stac: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,8 @@ def jobs_of(
     outputs: Sequence[str],
     references: Sequence[str],
     preview: str | None,
+    report: str | None = None,
+    stac: str | None = None,
     asset: str | None = None,
 ) -> list[Job]:
     """The jobs of a command line.
@@ -81,6 +85,8 @@ def jobs_of(
         outputs: of the one scene, or a folder.
         references: none, or one per scene.
         preview: of the one scene.
+        report: of the one scene.
+        stac: of the one scene.
         asset: of STAC items.
 
     Raises:
@@ -94,18 +100,19 @@ def jobs_of(
             Path(o).suffix.lower() in (".tif", ".tiff", ".zarr", *VECTOR_SUFFIXES) for o in outputs
         ):
             raise OutputError(f"{len(scenes)} scenes need a folder: -o FOLDER, not {' '.join(outputs)}")
-        if preview is not None:
-            raise OutputError("--preview is for one scene at a time")
+        for option, path in (("preview", preview), ("report", report), ("stac", stac)):
+            if path is not None:
+                raise OutputError(f"--{option} is for one scene at a time")
         outputs = [os.path.join(o, "") for o in outputs]  # noqa: PTH118 - the trailing slash makes it a folder
     found: dict[Path | str, str] = {}
     names = []
     for scene in scenes:
         name, stem, wanted = _named(scene, outputs, asset)
         names.append(name)
-        for path in choose_outputs(stem, wanted).paths:
-            if path in found:
-                raise OutputError(f"{found[path]} and {name} would both write {path}: give each its own folder")
-            found[path] = name
+        for target in choose_outputs(stem, wanted).paths:
+            if target in found:
+                raise OutputError(f"{found[target]} and {name} would both write {target}: give each its own folder")
+            found[target] = name
     return [
         Job(
             scene=scene,
@@ -113,6 +120,8 @@ def jobs_of(
             outputs=tuple(outputs),
             reference=references[i] if references else None,
             preview=preview,
+            report=report,
+            stac=stac,
         )
         for i, (scene, name) in enumerate(zip(scenes, names, strict=True))
     ]
@@ -173,6 +182,8 @@ def _predict_each(
                 model=model,
                 reference=job.reference,
                 preview=job.preview,
+                report=job.report,
+                stac=job.stac,
                 on_progress=on_progress,
                 on_plan=on_plan,
                 session=session,

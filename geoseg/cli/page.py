@@ -1,0 +1,37 @@
+"""``geoseg report``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from geoseg.cli.options import PRINTING, with_options
+from geoseg.cli.report import print_json, say
+
+
+@click.command(short_help="A class map as one page to look at.")
+@click.argument("classes", metavar="CLASSES.zarr")
+@click.option("--output", "-o", "target", metavar="HTML", help="The page [default: beside the map].")
+@click.option("--scene", metavar="SCENE", help="Where the scene lies now, if it was moved.")
+@click.option("--reference", "-r", metavar="TRUTH", help="Label raster to score against; its errors are shown.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing page.")
+@with_options(*PRINTING)
+def report(classes: str, *, quiet: bool, as_json: bool, **options: Any) -> None:
+    """Write one HTML page about a finished class map: pictures, areas, scores, model, timing, how to repeat it.
+
+    The page holds all it shows and fetches nothing: send it, print it, keep it.
+
+    \b
+    geoseg report map.zarr
+    geoseg report map.zarr -o report.html --reference truth.tif
+    """
+    from geoseg.verbs.report import report as write
+
+    options.pop("debug")
+    made = write(classes, **options)
+    for note in made.notes:
+        say(f"note  {note}", quiet=quiet)
+    say(f"wrote  {made.path}", quiet=quiet)
+    if as_json:
+        print_json(made.to_json())

@@ -1,0 +1,77 @@
+"""How well the map agrees with a reference: scores, a chart of the classes, and what is taken for what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from geoseg.legend import Color
+from geoseg.reporting import markup
+from geoseg.reporting.charts import bars
+from geoseg.reporting.content import Content
+
+_FIRST = {
+    "miou": "mIoU",
+    "overall_accuracy": "overall accuracy",
+    "mean_class_accuracy": "mean class accuracy",
+    "frequency_weighted_iou": "frequency-weighted IoU",
+    "kappa": "kappa",
+}
+
+_GREY: Color = (120, 120, 120)
+
+
+def accuracy_section(content: Content) -> str:
+    """Empty where there is no reference."""
+    metrics = content.metrics
+    if not metrics:
+        return ""
+    classes: list[Mapping[str, Any]] = list(metrics.get("classes", ()))
+    colors = {c.id: c.color for c in content.legend}
+    first = [(name, f"{metrics[key]:.3f}") for key, name in _FIRST.items() if metrics.get(key) is not None]
+    rows = [(str(c["name"]), c["iou"], colors.get(int(c["id"]), _GREY)) for c in classes]
+    head = ("class", "IoU", "F1", "precision", "recall", "reference pixels")
+    cells = [
+        (str(c["name"]), *(_score(c[k]) for k in ("iou", "f1", "precision", "recall")), f"{c['truth_pixels']:,}")
+        for c in classes
+    ]
+    swatches = [color for _, _, color in rows]
+    return markup.section(
+        "Accuracy",
+        markup.tiles(first),
+        markup.paragraph(f"Scored against a reference, {int(metrics.get('pixels', 0)):,} pixels.", kind="small"),
+        "<h3>IoU of each class</h3>",
+        bars("IoU of each class", rows),
+        markup.table("Scores of each class", head, cells, swatches=swatches),
+        _confusion([str(c["name"]) for c in classes], metrics.get("confusion") or [], swatches),
+    )
+
+
+def _confusion(names: Sequence[str], matrix: Sequence[Sequence[int]], swatches: Sequence[Color]) -> str:
+    """Shares of each class of the reference, shaded; counts are in the cells' titles."""
+    if not matrix:
+        return ""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
+    lines = []
+    for i, (name, counts) in enumerate(zip(names, matrix, strict=True)):
+        total = sum(counts)
+        cells = "".join(
+            f'<td class="{"hit" if i == j else "miss"}" style="--v:{count / total if total else 0:.3f}"'
+            f' title="{escape(name)} taken for {escape(names[j])}: {count:,} pixels">{_share(count, total)}</td>'
+            for j, count in enumerate(counts)
+        )
+        lines.append(f'<tr><th scope="row">{markup.swatch(swatches[i])}{escape(name)}</th>{cells}</tr>')
+    return (
+        '<div class="wide"><table class="confusion"><caption>Confusion: of each class of the reference (row), the share'
+        f" that the map calls so (column)</caption><thead><tr><td></td>{head}</tr></thead>"
+        f"<tbody>{''.join(lines)}</tbody></table></div>"
+    )
+
+
+def _share(count: int, total: int) -> str:
+    return "–" if not total else f"{100 * count / total:.1f} %"
+
+
+def _score(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
