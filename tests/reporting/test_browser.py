@@ -1,4 +1,4 @@
-"""The page in a real browser: no error, no request, the slider moves, a phone does not scroll sideways, dark is dark."""
+"""The page in a browser: no error, no request, the slider moves, a phone does not scroll sideways, dark is dark."""
 
 from __future__ import annotations
 

@@ -51,7 +51,8 @@ def texts(page: Path) -> list[str]:
 
 def test_a_run_writes_all_of_it_and_nothing_else(run: Path) -> None:
     assert sorted(p.name for p in run.iterdir()) == [
-        "map.html", "map.json", "map.qml", "map.sld", "map.tif", "map.tif.aux.xml", "map.zarr", "scene.tif", "truth.tif",
+        "map.html", "map.json", "map.qml", "map.sld", "map.tif", "map.tif.aux.xml", "map.zarr", "scene.tif",
+        "truth.tif",
     ]  # fmt: skip
     legend = open_store(run / "map.zarr").legend
     assert (run / "map.qml").read_text() == qml(legend, kind="raster")
