@@ -30,7 +30,6 @@ def page_of(content: Content) -> str:
     script, style = _asset("report.js"), _asset("report.css")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     sections = (
-        viewer_section(content),
         area_section(content),
         accuracy_section(content),
         confidence_section(content),
@@ -45,6 +44,7 @@ def page_of(content: Content) -> str:
         style=style,
         script=script,
         policy=f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'",
+        map=viewer_section(content),
         body="\n".join(section for section in sections if section),
         version=escape(str(content.origin.get("geoseg_version", ""))),
     )

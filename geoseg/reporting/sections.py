@@ -25,12 +25,12 @@ def area_section(content: Content) -> str:
     measure = found.pixels if found.areas is None else found.areas
     total = sum(measure.values())
     on_ground = found.areas is not None
-    rows = []
+    rows, digits = [], _digits(total)
     for c in content.legend:
         share = measure.get(c.id, 0) / total if total else 0.0
-        ground = [_hectares(measure.get(c.id, 0))] if on_ground else []
+        ground = [f"{measure.get(c.id, 0) / _HECTARE:,.{digits}f}"] if on_ground else []
         rows.append((c.name, *ground, f"{100 * share:.1f} %", f"{found.pixels.get(c.id, 0):,}"))
-    ground = [_hectares(total)] if on_ground else []
+    ground = [f"{total / _HECTARE:,.{digits}f}"] if on_ground else []
     rows.append(("all classes", *ground, "100.0 %" if total else "–", f"{sum(found.pixels.values()):,}"))
     head = ("class", *(["hectares"] if on_ground else []), "share", "pixels")
     caption = "Ground area on the ellipsoid" if on_ground else "In pixels: the map has no CRS that gives them an area"
@@ -86,7 +86,7 @@ def _took(timing: Mapping[str, Any]) -> str:
         return ""
     seconds = float(timing["tiles"])
     rate = f"{timing['predicted_pixels'] / 1e6 / seconds:.2f} Mpx/s" if seconds else ""
-    first = [("all tiles", f"{seconds:.1f} s"), ("rate", rate)]
+    first = [("to the last tile", f"{seconds:.1f} s"), ("rate", rate)]
     first += [(name, f"{float(timing[name]):.1f} s") for name in ("read", "compute", "write") if name in timing]
     first.append(("memory", f"{timing['peak_rss_bytes'] / 1e9:.2f} GB"))
     said = "Read, compute and write are busy seconds, which overlap."
@@ -136,9 +136,10 @@ def notes_section(content: Content) -> str:
     return markup.section("Notes", *(markup.paragraph(note) for note in content.notes))
 
 
-def _hectares(square_metres: float) -> str:
+def _digits(square_metres: float) -> int:
+    """Decimals of hectares, the same in all rows: about five figures of the whole."""
     hectares = square_metres / _HECTARE
-    return f"{hectares:,.1f}" if hectares >= 10 else f"{hectares:,.3f}"
+    return 1 if hectares >= 1000 else 2 if hectares >= 10 else 4
 
 
 def _sides(value: Any) -> str:

@@ -21,9 +21,6 @@ Bytes = npt.NDArray[np.uint8]
 ReadWindow = Callable[[Window], Bytes]
 """uint8 (height, width) of a window, 255 where there is nothing. Called from several threads."""
 
-_WINDOW = 2048
-"""Side of the windows, pixels; more where a small pixel is larger."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layers:
@@ -65,6 +62,7 @@ def survey(
     factor: int,
     row_areas: Callable[[Window], npt.NDArray[np.float64]] | None,
     threads: int = 2,
+    window: int = 2048,
 ) -> Survey:
     """Looks at every pixel of a map once.
 
@@ -74,15 +72,16 @@ def survey(
         factor: side of a small pixel in pixels of the map.
         row_areas: square metres of a pixel in each row of a window; None if pixels have no area.
         threads: windows that are read at once.
+        window: side of the windows, pixels; rounded up to whole small pixels.
     """
     totals = [_Total(layers, shape, factor=factor, row_areas=row_areas) for _ in range(threads)]
     small = _Small(layers, shape, factor=factor)
-    side = math.ceil(_WINDOW / factor) * factor
+    side = math.ceil(window / factor) * factor
     windows = _Shared(split(shape, size=(side, side)))
 
     def work(total: _Total) -> None:
-        for window in windows:
-            total.add(window, small)
+        for part in windows:
+            total.add(part, small)
 
     with ThreadPoolExecutor(threads, thread_name_prefix="geoseg-survey") as pool:
         try:

@@ -1,0 +1,189 @@
+"""STAC items: judged by the specification's schema, by pystac's readers of the extensions, and by pyproj."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pyproj
+import pystac
+import pytest
+import shapely
+from hypothesis import given
+from hypothesis import strategies as st
+from pystac.extensions.classification import ClassificationExtension
+from pystac.extensions.file import FileExtension
+from pystac.extensions.projection import ProjectionExtension
+from pystac.validation.local_validator import get_local_schema_cache
+from referencing import Registry, Resource
+
+from geoseg.geometry.geobox import GeoBox, GroundControlPoint
+from geoseg.legend import Legend
+from geoseg.raster.footprint import footprint_of
+from geoseg.raster.stac_item import ItemContent, item_of, write_item
+
+LEGEND = Legend.from_json([{"id": 0, "name": "bare soil"}, {"id": 7, "name": "bare-soil"}, {"id": 9, "name": "łąka ✓"}])
+CARD = {"name": "räumlich/1", "architecture": "Unet", "bands": ["red", "green", "blue"]}
+
+
+def wkt(code: str) -> str:
+    return str(pyproj.CRS.from_user_input(code).to_wkt())
+
+
+def utm(*, shape: tuple[int, int] = (300, 200), zone: int = 33) -> GeoBox:
+    return GeoBox(shape=shape, transform=(2.0, 0.0, 500_000.0, 0.0, -2.0, 4_000_000.0), crs=wkt(f"EPSG:326{zone}"))
+
+
+def refuse_invalid(item: dict[str, Any]) -> None:
+    """Raises what the schema of STAC items (as it comes with pystac) does not allow."""
+    schemas = get_local_schema_cache()
+    registry = Registry().with_resources([(uri, Resource.from_contents(s)) for uri, s in schemas.items()])
+    schema = next(s for uri, s in schemas.items() if uri.endswith("/item.json"))
+    jsonschema.Draft7Validator(schema, registry=registry).validate(item)
+
+
+def content(box: GeoBox, folder: Path, **fields: Any) -> ItemContent:
+    folder.mkdir(exist_ok=True)
+    written = [folder / name for name in ("map.tif", "map.tif.aux.xml", "map.qml", "map.sld", "look.png", "map.html")]
+    for path in written:
+        path.write_bytes(path.name.encode())
+    (folder / "map.zarr").mkdir(exist_ok=True)
+    defaults: dict[str, Any] = {
+        "id": "map", "geobox": box, "legend": LEGEND, "made": datetime(2026, 11, 26, 8, 0, tzinfo=UTC),
+        "files": (*written, folder / "map.zarr", folder / "p.gpkg"),
+        "sources": ("https://example.org/scene.tif",), "software": {"geoseg": "0.1.0"},
+    }  # fmt: skip
+    (folder / "p.gpkg").write_bytes(b"")
+    return ItemContent(**{**defaults, **fields})
+
+
+def test_an_item_is_valid_and_says_what_lies_where(tmp_path: Path) -> None:
+    bundle = tmp_path / "elsewhere.safetensors"
+    bundle.write_bytes(b"weights")
+    target = tmp_path / "out" / "map.json"
+    box = utm()
+    write_item(target, content(box, target.parent, model=bundle, card=CARD, patch=(64, 96)))
+    data = json.loads(target.read_text())
+    refuse_invalid(data)
+    item = pystac.Item.from_dict(data)
+    assert item.to_dict(include_self_link=False) == data
+    placed = ProjectionExtension.ext(item)
+    assert placed.code == "EPSG:32633"
+    assert placed.shape == [300, 200]
+    assert placed.transform == list(box.transform)
+    assert item.datetime == datetime(2026, 11, 26, 8, 0, tzinfo=UTC)
+    for key in ("classes", "zarr"):
+        classes = ClassificationExtension.ext(item.assets[key]).classes
+        assert classes is not None
+        assert {c.value: c.title for c in classes} == {
+            **dict(zip(LEGEND.ids, LEGEND.names, strict=True)),
+            255: "no class",
+        }
+        assert len({c.name for c in classes}) == len(classes)
+        assert [c.color_hint for c in classes[:-1]] == [bytes(c).hex().upper() for c in LEGEND.colors]
+    cog = item.assets["classes"]
+    assert cog.href == "./map.tif"
+    assert cog.media_type == pystac.MediaType.COG
+    assert FileExtension.ext(cog).size == len(b"map.tif")
+    assert FileExtension.ext(cog).checksum == "1220" + hashlib.sha256(b"map.tif").hexdigest()
+    assert item.assets["zarr"].media_type == "application/vnd.zarr; version=3"
+    assert item.assets["model"].href == str(bundle)
+    assert {r for a in item.assets.values() for r in a.roles or ()} >= {
+        "data",
+        "overview",
+        "style",
+        "metadata",
+        "mlm:model",
+    }
+    assert [link.target for link in item.get_links("derived_from")] == ["https://example.org/scene.tif"]
+    assert data["properties"]["mlm:input"][0]["input"]["shape"] == [-1, 3, 64, 96]
+    assert data["properties"]["processing:software"] == {"geoseg": "0.1.0"}
+
+
+def test_the_model_fields_read_as_a_model(tmp_path: Path) -> None:
+    mlm = pytest.importorskip("pystac.extensions.mlm")
+    bundle = tmp_path / "m.safetensors"
+    bundle.write_bytes(b"weights")
+    made = content(utm(), tmp_path, model=bundle, card=CARD, patch=(64, 96))
+    item = pystac.Item.from_dict(item_of(tmp_path / "map.json", made))
+    model = mlm.MLMExtension.ext(item)
+    assert model.mlm_name == "r-umlich-1"
+    assert model.architecture == "Unet"
+    assert [str(getattr(task, "value", task)) for task in model.tasks] == ["semantic-segmentation"]
+    assert model.input[0].bands == CARD["bands"]
+    assert model.output[0].result.shape == [-1, 3, 64, 96]
+
+
+def test_without_a_model_file_nothing_is_claimed_of_one(tmp_path: Path) -> None:
+    item = item_of(tmp_path / "map.json", content(utm(), tmp_path))
+    assert not [name for name in item["properties"] if name.startswith("mlm:")]
+    assert not [uri for uri in item["stac_extensions"] if "/mlm/" in uri]
+
+
+POINTS = (GroundControlPoint(row=0, col=0, x=1, y=2),)
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        GeoBox(shape=(3, 4)),
+        GeoBox(shape=(3, 4), transform=(2.0, 0, 5, 0, -2.0, 7)),
+        GeoBox(shape=(3, 4), crs=wkt("EPSG:4326"), gcps=POINTS),
+        GeoBox(shape=(3, 4), transform=(1e7, 0, 0, 0, -1e7, 0), crs=wkt("EPSG:32633")),
+    ],
+    ids=["nothing", "no CRS", "GCPs", "off the earth"],
+)
+def test_a_grid_without_a_place_has_no_geometry(tmp_path: Path, box: GeoBox) -> None:
+    item = item_of(tmp_path / "map.json", content(box, tmp_path))
+    refuse_invalid(item)
+    assert item["geometry"] is None
+    assert "bbox" not in item
+    assert item["properties"]["proj:shape"] == [3, 4]
+
+
+@given(
+    st.integers(1, 60),
+    st.floats(-80, 80),
+    st.floats(0.1, 500),
+    st.floats(0, 360),
+    st.integers(1, 300),
+    st.integers(1, 300),
+)
+def test_every_pixel_corner_lies_in_the_footprint(
+    zone: int, lat: float, size: float, turn: float, height: int, width: int
+) -> None:
+    """Rotated grids too, and those across the antimeridian."""
+    crs = wkt(f"EPSG:{32600 + zone if lat >= 0 else 32700 + zone}")
+    to_utm = pyproj.Transformer.from_crs("EPSG:4326", crs, always_xy=True)
+    x, y = to_utm.transform(-180 + 6 * zone - 0.001, lat)  # the zone's eastern edge
+    cos, sin = size * np.cos(np.radians(turn)), size * np.sin(np.radians(turn))
+    box = GeoBox(shape=(height, width), transform=(cos, sin, x, sin, -cos, y), crs=crs)
+    found = footprint_of(box)
+    assert found is not None
+    shape = shapely.geometry.shape(found.geometry)
+    assert shape.is_valid
+    corners = [box.world(col, row) for row in (0, height / 2, height) for col in (0, width / 2, width)]
+    lon, lats = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(*zip(*corners, strict=True))
+    around = shapely.buffer(shape, 0.02 * size * max(height, width) / 111_000 + 1e-6)
+    assert shapely.covers(around, shapely.points(lon, lats)).all()
+    west, south, east, north = found.bbox
+    assert -180 <= west <= 180
+    assert -180 <= east <= 180
+    assert south <= north
+    assert (west > east) == (found.geometry["type"] == "MultiPolygon")
+
+
+def test_outlines_run_anticlockwise_on_both_sides_of_the_antimeridian() -> None:
+    box = GeoBox(shape=(10, 40), transform=(0.1, 0, 178.0, 0, -0.1, 5.0), crs=wkt("EPSG:4326"))
+    found = footprint_of(box)
+    assert found is not None
+    assert found.bbox == (178.0, 4.0, -178.0, 5.0)
+    parts = shapely.geometry.shape(found.geometry).geoms
+    assert sorted(part.bounds for part in parts) == [(-180.0, 4.0, -178.0, 5.0), (178.0, 4.0, 180.0, 5.0)]
+    assert all(part.exterior.is_ccw for part in parts)
+    assert sum(part.area for part in parts) == pytest.approx(4.0)
