@@ -64,13 +64,31 @@ def main() -> None:
                 _row(side, f"geoseg export {options}".strip(), made, found, sum_of_areas, f"{same}, valid: {valid}")
             )
     if rows:
-        header = ["map px", "way", "wall s", "peak RSS GB", "polygons", "area m2 (plane)", "against the whole array"]
+        header = [
+            "map px",
+            "way",
+            "wall s",
+            "CPU s",
+            "peak RSS GB",
+            "polygons",
+            "area m2 (plane)",
+            "against the whole array",
+        ]
         print(f"{machine()}\n\n{table(header, rows)}")
 
 
 def _row(side: int, way: str, run: Child, count: int, area: float, remark: str) -> list[str]:
     memory = f"{run.peak_rss_bytes / 1e9:.2f}"
-    return [f"{side} x {side}", way, f"{run.seconds:.1f}", memory, f"{count:,}", f"{area:,.0f}", remark]
+    return [
+        f"{side} x {side}",
+        way,
+        f"{run.seconds:.1f}",
+        f"{run.cpu_seconds:.1f}",
+        memory,
+        f"{count:,}",
+        f"{area:,.0f}",
+        remark,
+    ]
 
 
 def _class_map(side: int) -> Path:

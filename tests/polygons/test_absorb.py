@@ -72,6 +72,17 @@ def test_the_rule_in_any_tiles(classes: Ids, tile: int, least: float, tall: floa
     np.testing.assert_array_equal(cleaned(classes, least, tile, step), by_the_rule(classes, least, step))
 
 
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("step", [(1.0, 1.0), (1.0, 2.5)])
+def test_the_rule_on_noise(seed: int, step: tuple[float, float]) -> None:
+    """Where regions of one class come to touch again and again."""
+    rng = np.random.default_rng(seed)
+    classes = rng.integers(0, 4, (13, 16)).astype(np.uint8)
+    classes[rng.random(classes.shape) < 0.05] = 255
+    least = float(rng.integers(3, 15))
+    np.testing.assert_array_equal(cleaned(classes, least, 4, step), by_the_rule(classes, least, step))
+
+
 @pytest.mark.parametrize("least", [4.0, 50.0])
 def test_nothing_small_is_left_and_no_hole_appears(least: float) -> None:
     classes = smooth(150, seed=2, noise=0.05)
