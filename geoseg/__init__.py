@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from geoseg.verbs.batch import batch
     from geoseg.verbs.calibrate import calibrate
     from geoseg.verbs.evaluate import evaluate
+    from geoseg.verbs.evaluate_objects import evaluate_objects
     from geoseg.verbs.plan import plan
     from geoseg.verbs.predict import predict
     from geoseg.verbs.predict_array import predict_array
@@ -32,6 +33,7 @@ __all__ = [
     "batch",
     "calibrate",
     "evaluate",
+    "evaluate_objects",
     "open_bundle",
     "plan",
     "predict",
@@ -47,6 +49,7 @@ _HOMES = {
     "batch": "geoseg.verbs.batch",
     "calibrate": "geoseg.verbs.calibrate",
     "evaluate": "geoseg.verbs.evaluate",
+    "evaluate_objects": "geoseg.verbs.evaluate_objects",
     "open_bundle": "geoseg.models.bundle",
     "plan": "geoseg.verbs.plan",
     "predict": "geoseg.verbs.predict",
