@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from geoseg.verbs.batch import batch
     from geoseg.verbs.calibrate import calibrate
     from geoseg.verbs.evaluate import evaluate
+    from geoseg.verbs.evaluate_objects import evaluate_objects
     from geoseg.verbs.export import export
     from geoseg.verbs.plan import plan
     from geoseg.verbs.predict import predict
@@ -34,6 +35,7 @@ __all__ = [
     "batch",
     "calibrate",
     "evaluate",
+    "evaluate_objects",
     "export",
     "open_bundle",
     "plan",
@@ -52,6 +54,7 @@ _HOMES = {
     "calibrate": "geoseg.verbs.calibrate",
     "evaluate": "geoseg.verbs.evaluate",
     "export": "geoseg.verbs.export",
+    "evaluate_objects": "geoseg.verbs.evaluate_objects",
     "open_bundle": "geoseg.models.bundle",
     "plan": "geoseg.verbs.plan",
     "predict": "geoseg.verbs.predict",

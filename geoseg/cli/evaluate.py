@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
+from geoseg.cli.params import Words
 from geoseg.cli.report import print_json, print_rows, say
+
+_PIXELS = ("legend", "align", "erode_boundary", "boundary", "by", "tile", "calibration", "reliability", "no_write")
+"""Options that ask for something of pixels."""
+
+_VECTORS = (".gpkg", ".geojson", ".fgb", ".shp", ".gml", ".kml")
 
 
 @click.command(short_help="Score a class map against a reference.")
@@ -40,15 +48,32 @@ from geoseg.cli.report import print_json, print_rows, say
 @click.option("--calibration", is_flag=True, help="Is confidence honest? ECE and reliability, of a .zarr that has it.")
 @click.option("--reliability", metavar="PNG|SVG", help="Draw that.")
 @click.option("--overwrite", is_flag=True, help="Replace existing files of --by and --reliability.")
+@click.option("--objects", is_flag=True, help="Compare two vector files polygon by polygon.")
+@click.option(
+    "--iou",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.5,
+    show_default=True,
+    help="Least IoU of matching polygons (--objects).",
+)
+@click.option("--class-column", metavar="NAME", help="Tells the polygons' classes in both files (--objects).")
+@click.option("--classes", type=Words(), help="Classes that count (--objects); default: all.")
 @click.option("--no-write", is_flag=True, help="Do not store the scores beside the prediction.")
 @click.option("--quiet", "-q", is_flag=True, help="No tables, notes or progress.")
 @click.option("--debug", is_flag=True, help="Log in detail, and show tracebacks.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.pass_context
 def evaluate(
+    ctx: click.Context,
+    /,
     prediction: str,
     truth: str,
     *,
     by: tuple[str, str] | None,
+    objects: bool,
+    iou: float,
+    class_column: str | None,
+    classes: tuple[str, ...] | None,
     no_write: bool,
     quiet: bool,
     as_json: bool,
@@ -61,7 +86,18 @@ def evaluate(
     \b
     geoseg evaluate map.tif truth.tif --erode-boundary 3 --boundary 3
     geoseg evaluate map.tif truth.tif --by tile where.gpkg
+    geoseg evaluate map.zarr truth.tif --calibration
+    geoseg evaluate buildings.gpkg footprints.gpkg --objects
     """
+    if objects:
+        _refuse_given(ctx, _PIXELS, why="is of pixels, not of --objects")
+        _evaluate_objects(
+            prediction, truth, quiet=quiet, as_json=as_json, threshold=iou, column=class_column, classes=classes or ()
+        )
+        return
+    _refuse_given(ctx, ("iou", "class_column", "classes"), why="goes with --objects")
+    if all(Path(name).suffix.lower() in _VECTORS for name in (prediction, truth)):
+        raise click.UsageError("two vector files: --objects compares their polygons")
     from geoseg.evaluation.confidence import reliability_rows
     from geoseg.evaluation.metrics import table_rows
     from geoseg.verbs.evaluate import evaluate as score
@@ -73,7 +109,27 @@ def evaluate(
     print_rows(table_rows(found.metrics), header=True, quiet=quiet)
     if "calibration" in found.metrics:
         print_rows(reliability_rows(found.metrics["calibration"]), header=True, quiet=quiet)
-    if found.by_tile:
-        say(f"wrote  {found.by_tile}", quiet=quiet)
+    for path in (found.by_tile, options["reliability"]):
+        if path:
+            say(f"wrote  {path}", quiet=quiet)
     if as_json:
         print_json(found.to_json())
+
+
+def _evaluate_objects(prediction: str, truth: str, *, quiet: bool, as_json: bool, **options: Any) -> None:
+    from geoseg.evaluation.objects import object_rows
+    from geoseg.verbs.evaluate_objects import evaluate_objects
+
+    found = evaluate_objects(prediction, truth, **options)
+    for note in found.notes:
+        say(f"note  {note}", quiet=quiet)
+    print_rows(object_rows(found.classes), header=True, quiet=quiet)
+    if as_json:
+        print_json(found.to_json())
+
+
+def _refuse_given(ctx: click.Context, names: tuple[str, ...], *, why: str) -> None:
+    """Options that would be ignored are a mistake."""
+    for param in ctx.command.params:
+        if param.name in names and ctx.get_parameter_source(param.name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{param.opts[0]} {why}")

@@ -1,0 +1,132 @@
+"""Polygons of a vector file, with the class of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from geoseg.errors import GridError, LegendError, SceneReadError
+from geoseg.raster.crs import crs_name, same_crs
+from geoseg.raster.urls import is_url
+
+CLASS_COLUMNS = ("class_name", "class_id", "map_name", "map_class")
+"""Columns that name a class, the best first."""
+
+_POLYGONS = (3, 6)  # shapely's numbers of polygon and multipolygon
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Objects:
+    """The polygons of a file."""
+
+    uri: str
+    geometries: npt.NDArray[Any]
+    """(n,) shapely polygons or multipolygons, valid, none empty."""
+    crs: str | None
+    """As WKT."""
+    columns: tuple[str, ...]
+    """Of the layer."""
+    classes: npt.NDArray[Any] | None
+    """(n,) text; None if no column was asked for."""
+    left_out: int
+    """Features that are no polygons, or empty."""
+
+
+def columns_of(uri: str, *, layer: str | None = None) -> tuple[str, ...]:
+    """Names of the columns of a layer (the first, if none is named).
+
+    Raises:
+        SceneReadError: if the file cannot be read, or has no such layer.
+    """
+    import pyogrio
+
+    if not is_url(uri) and not uri.startswith("/vsi") and not Path(uri).exists():
+        raise SceneReadError(f"{uri}: no such file")
+    try:
+        return tuple(str(name) for name in pyogrio.read_info(uri, layer=layer)["fields"])
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+        raise SceneReadError(f"{uri}: cannot be read as vectors: {' '.join(str(error).split())}") from error
+
+
+def read_objects(uri: str, *, layer: str | None = None, column: str | None = None) -> Objects:
+    """The polygons of a layer, all in memory.
+
+    Args:
+        uri: whatever GDAL reads as vectors.
+        layer: of the file; None takes the first.
+        column: that names the class of each; None: classes are not read.
+
+    Raises:
+        SceneReadError: if it cannot be read.
+        LegendError: if it lacks the column.
+    """
+    import pyogrio
+    import pyproj
+    import shapely
+
+    columns = columns_of(uri, layer=layer)
+    if column is not None and column not in columns:
+        raise LegendError(f"{uri} has no column {column!r} to tell classes by, it has {', '.join(columns) or 'none'}")
+    try:
+        meta, _, wkb, data = pyogrio.raw.read(
+            uri, layer=layer, columns=[] if column is None else [column], force_2d=True
+        )
+        crs = None if meta["crs"] is None else str(pyproj.CRS.from_user_input(meta["crs"]).to_wkt())
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pyproj.exceptions.CRSError) as error:
+        raise SceneReadError(f"{uri}: cannot be read as vectors: {' '.join(str(error).split())}") from error
+    geometries = _valid(shapely.from_wkb([] if wkb is None else wkb, on_invalid="ignore"))
+    kept = np.isin(shapely.get_type_id(geometries), _POLYGONS) & ~shapely.is_empty(geometries)
+    classes = None if column is None else np.array([_text(value) for value in data[0].tolist()], object)[kept]
+    return Objects(
+        uri=uri,
+        geometries=geometries[kept],
+        crs=crs,
+        columns=columns,
+        classes=classes,
+        left_out=int((~kept).sum()),
+    )
+
+
+def common_column(files: Sequence[tuple[str, ...]]) -> str | None:
+    """A column that names a class in all files; None if there is none."""
+    return next((name for name in CLASS_COLUMNS if all(name in columns for columns in files)), None)
+
+
+def onto_crs(objects: Objects, crs: str | None, *, uri: str) -> npt.NDArray[Any]:
+    """The polygons in another CRS: their vertices are moved, edges stay straight.
+
+    Raises:
+        GridError: if one of the two lies nowhere.
+    """
+    import pyproj
+    import shapely
+
+    if same_crs(objects.crs, crs):
+        return objects.geometries
+    if objects.crs is None or crs is None:
+        without, other = (objects.uri, uri) if objects.crs is None else (uri, objects.uri)
+        raise GridError(
+            f"{without} has no CRS and {other} has one: give both the same ({crs_name(objects.crs or crs)})"
+        )
+    move = pyproj.Transformer.from_crs(objects.crs, crs, always_xy=True)
+    moved = shapely.transform(objects.geometries, lambda p: np.column_stack(move.transform(p[:, 0], p[:, 1])))
+    return _valid(moved)
+
+
+def _valid(geometries: Any) -> npt.NDArray[Any]:
+    """Polygons that are none in the strict sense are made so, without lines and points that are left of them."""
+    import shapely
+
+    return np.asarray(shapely.make_valid(geometries, method="structure", keep_collapsed=False))
+
+
+def _text(value: Any) -> str:
+    """A class as text: 3.0 of a nullable column is 3."""
+    if value is None or value != value:
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
