@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 from geoseg.errors import OutputError
 from geoseg.legend import Color, Legend
-from geoseg.raster.atomic import output_errors, part_path, put_in_place, refuse_existing, remove
+from geoseg.raster.atomic import output_errors, part_path, put_in_place, remove
 
 Kind = Literal["raster", "vector"]
 """Pixels of class ids in band 1, or polygons with a class id each."""
@@ -65,17 +65,18 @@ def style_paths(data: Path) -> tuple[Path, Path]:
 def write_styles(data: Path, legend: Legend, *, kind: Kind, overwrite: bool = False) -> tuple[Path, Path]:
     """Writes both styles beside a file; each is whole or not there.
 
+    A style that is there already may be somebody's own work: it stays, unless ``overwrite`` says otherwise.
+
     Returns:
         The paths.
 
     Raises:
-        OutputExistsError: if one is there and ``overwrite`` is False.
         OutputError: if one cannot be written.
     """
     targets = style_paths(data)
-    for target in targets:
-        refuse_existing(target, overwrite=overwrite)
     for target, text in zip(targets, (qml(legend, kind=kind), sld(legend, kind=kind)), strict=True):
+        if target.exists() and not overwrite:
+            continue
         part = part_path(target)
         with output_errors(target):
             try:

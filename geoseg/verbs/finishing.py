@@ -93,7 +93,7 @@ def finish(
             overwrite=True,
             threads=plan.threads,
         )
-        write_styles(files.cog, plan.legend, kind="raster", overwrite=True)
+        write_styles(files.cog, plan.legend, kind="raster", overwrite=options.overwrite)
     if files.vectors:
         from geoseg.verbs.polygons import write_polygons  # not at the top: Arrow is for those who want polygons
 

@@ -168,7 +168,7 @@ def refuse_outputs(outputs: Outputs, *, scene: str, overwrite: bool, plan_digest
             raise OutputError(f"the output {path} is the scene itself; name another")
         if isinstance(path, Path):
             refuse_unwritable(path)
-    for path in outputs.files:
+    for path in (p for p in outputs.files if p not in outputs.styles):
         own = plan_digest is not None and (path.suffix.lower() in _UNSIGNED or _carries(path, plan_digest))
         refuse_existing(path, overwrite=overwrite or own)
     store = outputs.store

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geoseg.errors import OutputError, OutputExistsError
+from geoseg.errors import OutputError
 from geoseg.legend import Legend
 from geoseg.raster.styles import CLASS_FIELD, qml, sld, style_paths, write_styles
 
@@ -61,9 +61,8 @@ def test_a_style_of_somebody_else_stays(tmp_path: Path) -> None:
     legend, target = Legend.numbered(2), tmp_path / "map.tif"
     own = tmp_path / "map.sld"
     own.write_text("mine")
-    with pytest.raises(OutputExistsError, match=r"map\.sld"):
-        write_styles(target, legend, kind="raster")
-    assert [p.name for p in tmp_path.iterdir()] == ["map.sld"]
+    write_styles(target, legend, kind="raster")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["map.qml", "map.sld"]
     assert own.read_text() == "mine"
     assert write_styles(target, legend, kind="raster", overwrite=True) == style_paths(target)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["map.qml", "map.sld"]
