@@ -54,7 +54,14 @@ def test_polygons_alone_and_what_is_there_already(scene: Path, tiny_bundle: Path
     geoseg.predict(scene, outputs=tmp_path / "a.gpkg", model=tiny_bundle)
     geoseg.predict(scene, outputs=tmp_path / "a.tif", model=tiny_bundle)
     assert found(tmp_path / "a.gpkg") == polygons_of(tmp_path / "a.tif")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.gpkg", "a.tif", "a.tif.aux.xml", "scene.tif"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "a.gpkg",
+        "a.qml",
+        "a.sld",
+        "a.tif",
+        "a.tif.aux.xml",
+        "scene.tif",
+    ]
     with pytest.raises(OutputExistsError, match=r"a\.gpkg is there already"):
         geoseg.predict(scene, outputs=tmp_path / "a.gpkg", model=tiny_bundle)
     with pytest.raises(OutputError, match="two outputs of one kind"):
