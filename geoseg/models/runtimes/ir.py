@@ -41,9 +41,14 @@ class Converted:
 
 
 def is_converted(digest: str) -> bool:
-    """True if the bundle of this digest is in the cache."""
+    """True if the bundle of this digest is in the cache; False where that cannot be read."""
     place = _place(digest)
-    return place is not None and (place / "model.xml").exists()
+    return place is not None and _is_there(place)
+
+
+def _is_there(place: Path) -> bool:
+    """True if a conversion is in its place; unlike ``Path.exists``, no right to look is an answer too."""
+    return os.path.exists(place / "model.xml")  # noqa: PTH110
 
 
 def converted(bundle: Bundle) -> Converted:
@@ -80,11 +85,11 @@ def _cached(bundle: Bundle, place: Path) -> Path:
     Raises:
         OSError: if it is not there and the cache cannot be written.
     """
-    if (place / "model.xml").exists():
+    if _is_there(place):
         return place / "model.xml"
     place.parent.mkdir(parents=True, exist_ok=True)
     with _lock(place.with_suffix(".lock")):
-        if (place / "model.xml").exists():  # made while this process waited
+        if _is_there(place):  # made while this process waited
             return place / "model.xml"
         made = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
         try:
@@ -94,7 +99,7 @@ def _cached(bundle: Bundle, place: Path) -> Path:
                 made.rename(place)
         finally:
             shutil.rmtree(made, ignore_errors=True)
-    if not (place / "model.xml").exists():
+    if not _is_there(place):
         raise FileNotFoundError(place)
     return place / "model.xml"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -145,6 +146,19 @@ def test_a_bundle_is_converted_once(bundle: Bundle, copying: list[Path]) -> None
     OpenVinoPredictor(bundle)
     OpenVinoPredictor(bundle)
     assert len(copying) == 1
+
+
+def test_a_cache_that_cannot_be_read_holds_nothing(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ir.is_converted(bundle.digest)
+    whole = os.stat
+
+    def refuse(path: Any, *args: Any, **options: Any) -> os.stat_result:
+        if str(path).endswith("model.xml"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return whole(path, *args, **options)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    assert not ir.is_converted(bundle.digest)
 
 
 def test_a_damaged_conversion_is_made_again(bundle: Bundle, copying: list[Path]) -> None:
