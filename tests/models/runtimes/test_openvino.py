@@ -113,6 +113,13 @@ def test_a_patch_answers_alike_in_any_batch(predictor: OpenVinoPredictor) -> Non
     assert not np.array_equal(whole[0], whole[1])
 
 
+def test_few_shapes_are_kept_those_used_last(predictor: OpenVinoPredictor) -> None:
+    sides = (32, 40, 48, 56, 32, 64)
+    for side in sides:
+        predictor.logits(*batch((1, side, side)))
+    assert [shape[1] for _, shape in predictor._requests] == [48, 56, 32, 64]
+
+
 def test_tiles_change_no_class_and_classes_are_eagers(tmp_path: Path, tiny_bundle: Path) -> None:
     pixels, _ = render(Window(row_off=0, col_off=0, height=500, width=430), seed=4)
     scene = write_scene(tmp_path / "scene.tif", pixels)
