@@ -88,7 +88,7 @@ def choose_runtime(
     """
     precision = options.precision
     if precision == "auto":
-        precision = "fp32" if capacity.device == "cpu" else CUDA_PRECISION
+        precision = "fp32" if capacity.device == "cpu" or model.path is None else CUDA_PRECISION
     predicted = predicted_seconds(model, capacity, computed_pixels=computed_pixels, shapes=shapes, rates=rates or {})
     if options.runtime != "auto":
         _demand(options.runtime, model, capacity)
