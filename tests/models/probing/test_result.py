@@ -108,8 +108,17 @@ def test_a_kept_result_is_found_for_what_it_is_of(monkeypatch: pytest.MonkeyPatc
         assert kept_probe(RESULT.model_digest, **{**exact, name: "cuda:1"}) is None
     assert kept_probe("cd" * 32, **exact) is None
     better = replace(RESULT, runtime="other", seams=(replace(CURVE, pixels=(5000,) * 16),))
-    keep_probe(better)
+    newer, blind = keep_probe(better), keep_probe(replace(RESULT, runtime="third", seams=(), reach=None))
+    assert place is not None
+    assert newer is not None
+    assert blind is not None
+    for path, seconds in ((place, 1), (newer, 2), (blind, 3)):
+        os.utime(path, (seconds, seconds))
     assert any_probe(RESULT.model_digest) == better
+    os.utime(place, (4, 4))
+    assert any_probe(RESULT.model_digest) == RESULT
+    (place.parent / ".half.json").write_text(place.read_text().replace("a machine", "half written"))
+    assert any_probe(RESULT.model_digest) == RESULT
     assert any_probe("cd" * 32) is None
 
 
