@@ -47,7 +47,7 @@ def _read(name: str, model_digest: str) -> ProbeResult | None:
         return None
     try:
         found = ProbeResult.from_json(data)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
         return None
     return found if found.model_digest == model_digest else None
 

@@ -123,7 +123,23 @@ def test_a_kept_result_is_found_for_what_it_is_of(monkeypatch: pytest.MonkeyPatc
     assert any_probe("cd" * 32) is None
 
 
-@pytest.mark.parametrize("change", [{"format": 99}, {"seams": 3}, {"model_digest": "ef" * 32}, {"speeds": [{"x": 1}]}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": 99},
+        {"seams": 3},
+        {"model_digest": "ef" * 32},
+        {"speeds": [{"x": 1}]},
+        {"fields": [{"size": 1, "gradient": 3, "replaced": []}]},
+        {"multiple": 0},
+        {"multiple": "8"},
+        {"tolerance": 2},
+        {"seams": [{"size": 256, "pixels": [], "changed": []}]},
+        {"seams": [{"size": 256, "pixels": [0], "changed": [0]}]},
+        {"seams": [{"size": 256, "pixels": [5, 5], "changed": [0]}]},
+        {"speeds": [{"size": 256, "batch": 0, "seconds": 1.0, "bytes": None}]},
+    ],
+)
 def test_a_damaged_result_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, change: dict[str, object]) -> None:
     monkeypatch.setenv("GEOSEG_CACHE", str(tmp_path))
     place = keep_probe(RESULT)
