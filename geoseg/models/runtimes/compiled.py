@@ -11,8 +11,9 @@ from geoseg.errors import PlanError
 from geoseg.models.runtimes.eager import EagerPredictor
 
 _SHAPES = 64
-"""Shapes that are compiled before PyTorch would give up and run the network as it is, without a word. They are not let go of: a run has
-a few, and PyTorch can only forget every compiled function of the process, a caller's own among them."""
+"""Shapes that are compiled before PyTorch would give up and run the network as it is, without a word.
+None is let go of: a run has a few, and PyTorch can only forget all compiled functions of the process, a caller's too.
+"""
 
 
 class CompiledPredictor(EagerPredictor):
