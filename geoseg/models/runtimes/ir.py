@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -28,6 +29,9 @@ _MAKERS = ("openvino", "torch", "segmentation-models-pytorch", "timm")
 
 _SECONDS = 1800.0
 """Most that a conversion may take."""
+
+NOT_WRITTEN = 3
+"""Exit code of the child where the folder does not take the files; the network is not to blame."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,22 +55,31 @@ def _is_there(place: Path) -> bool:
     return os.path.exists(place / "model.xml")  # noqa: PTH110
 
 
-def converted(bundle: Bundle) -> Converted:
+def converted(bundle: Bundle, *, anew: bool = False) -> Converted:
     """The bundle's IR from the cache, converted first if it is not there.
 
     Two processes may do so at once: the second waits where the file system can lock, and else does it too.
+
+    Args:
+        bundle: a model that was looked at.
+        anew: what is in the cache proved to be damaged: it is dropped, or passed over where that cannot be.
 
     Raises:
         BundleError: if OpenVINO cannot take the network.
     """
     place = _place(bundle.digest)
-    if place is not None:
+    if anew:
+        forget(bundle)
+    if place is not None and not (anew and _is_there(place)):
         with contextlib.suppress(OSError):
             return Converted(path=_cached(bundle, place))
-    folder = Path(tempfile.mkdtemp(prefix="geoseg-openvino-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    _convert(bundle, folder)
-    where = "there is no cache folder" if place is None else f"{place.parent} cannot be written"
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="geoseg-openvino-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        _convert(bundle, folder)
+    except OSError as error:
+        raise BundleError(f"{bundle.path} cannot be converted for OpenVINO: {error}; use --runtime eager") from error
+    where = "there is no cache folder" if place is None else f"{place.parent} cannot be written, or is full"
     note = f"the model was converted for OpenVINO for this run only: {where}; set GEOSEG_CACHE to a folder that can be"
     _LOG.warning(note)
     return Converted(path=folder / "model.xml", note=note)
@@ -91,10 +104,10 @@ def _cached(bundle: Bundle, place: Path) -> Path:
     with _lock(place.with_suffix(".lock")):
         if _is_there(place):  # made while this process waited
             return place / "model.xml"
-        made = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+        made = place.parent / f".{place.name}.{uuid.uuid4().hex}"
+        made.mkdir()  # with the umask's rights, where mkdtemp's are private
         try:
             _convert(bundle, made)
-            made.chmod(0o755)  # mkdtemp's are private
             with contextlib.suppress(OSError):  # another process was first: its is as good
                 made.rename(place)
         finally:
@@ -105,7 +118,12 @@ def _cached(bundle: Bundle, place: Path) -> Path:
 
 
 def _convert(bundle: Bundle, folder: Path) -> None:
-    """Converts in a child process: PyTorch's memory is given back and the run needs no PyTorch."""
+    """Converts in a child process: PyTorch's memory is given back and the run needs no PyTorch.
+
+    Raises:
+        BundleError: if OpenVINO cannot take the network.
+        OSError: if the folder does not take the files.
+    """
     _LOG.info("converting %s for OpenVINO, once", bundle.path)
     command = [sys.executable, "-m", "geoseg.models.runtimes.convert", str(bundle.path), str(folder)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
@@ -121,6 +139,8 @@ def _convert(bundle: Bundle, folder: Path) -> None:
         )
     except subprocess.TimeoutExpired as error:
         raise BundleError(f"converting {bundle.path} took over {_SECONDS:g} s: use --runtime eager") from error
+    if done.returncode == NOT_WRITTEN:
+        raise OSError(done.stderr.strip().splitlines()[-1])
     if done.returncode or not (folder / "model.xml").exists():
         lines = done.stderr.strip().splitlines() or [f"the process ended with {done.returncode}"]
         raise BundleError(f"{bundle.path} cannot be converted for OpenVINO: {lines[-1]}; use --runtime eager")

@@ -84,14 +84,13 @@ class OpenVinoPredictor:
     def _read(self, bundle: Bundle) -> Any:
         """The network from the cache; one that is damaged is made again, once."""
         for last in (False, True):
-            found = ir.converted(bundle)
+            found = ir.converted(bundle, anew=last)
             self.notes = () if found.note is None else (found.note,)
             try:
                 return self._core.read_model(found.path)
             except RuntimeError as error:
                 if last:
                     raise BundleError(f"OpenVINO cannot read {found.path}: {' '.join(str(error).split())}") from error
-                ir.forget(bundle)
         raise AssertionError
 
     def _request(self, dtype: str, shape: tuple[int, ...]) -> Any:

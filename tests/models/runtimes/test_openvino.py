@@ -220,6 +220,32 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     assert any("for this run only" in note and "GEOSEG_CACHE" in note for note in predictor.notes)
 
 
+def test_a_full_cache_is_done_without(
+    bundle: Bundle, copying: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ir.forget(bundle)
+    whole = ir._convert
+
+    def full(one: Bundle, folder: Path) -> None:
+        if folder.is_relative_to(cache):
+            raise OSError(28, "No space left on device")
+        whole(one, folder)
+
+    monkeypatch.setattr(ir, "_convert", full)
+    assert any("or is full" in note for note in OpenVinoPredictor(bundle).notes)
+    assert len(copying) == 1
+
+
+def test_a_damaged_conversion_that_cannot_be_dropped_is_passed_over(
+    bundle: Bundle, copying: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ir.converted(bundle).path.with_name("model.bin").write_bytes(b"short")
+    monkeypatch.setattr(ir, "forget", lambda _: None)
+    predictor = OpenVinoPredictor(bundle)
+    assert any("for this run only" in note for note in predictor.notes)
+    assert [folder.is_relative_to(cache) for folder in copying] == [False]
+
+
 def test_a_network_that_answers_otherwise_is_refused(bundle: Bundle) -> None:
     import openvino
 
