@@ -16,13 +16,11 @@ from typing import TYPE_CHECKING, Any
 from geoseg.contexts.candidates import SizeRule
 from geoseg.errors import BundleError, GeosegError, OutputError
 from geoseg.models.bundle import Bundle, open_bundle
+from geoseg.models.runtimes.ir import NOT_WRITTEN
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-NOT_WRITTEN = 3
-"""Exit code where the folder does not take the files; the network is not to blame."""
 
 TOLERANCE = 1e-3
 """Most that the two forms' logits may differ, in units of the largest."""
