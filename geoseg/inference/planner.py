@@ -47,6 +47,7 @@ def make_plan(info: SceneInfo, model: ModelSource, options: PlanOptions, *, capa
     seams = seams_of(model)  # once: a probe that ends meanwhile changes no half of a plan
     halo = _halo(model, options, Known(seams=seams), notes)
     running = _running(info, model, options, capacity=has, halo=halo)
+    notes += () if running.note is None else (running.note,)
     known = Known(seams=seams, speeds=speeds_of(model, capacity=has, runtime=running.runtime))
     timed = has.local and (known.speeds is not None or model.macs_per_pixel is not None)
     share = machine.free_share() if timed else 1.0

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from geoseg.errors import BundleError
+from geoseg.errors import BundleError, ConversionError
 from geoseg.models.bundle import Bundle
 from geoseg.models.cache import cache_folder
 from geoseg.version import __version__
@@ -32,6 +32,10 @@ _SECONDS = 1800.0
 
 NOT_WRITTEN = 3
 """Exit code of the child where the folder does not take the files; the network is not to blame."""
+
+
+_refusals: dict[str, str] = {}
+"""Why bundles could not be converted in this process, by their place: for where nothing can be kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +57,15 @@ def is_converted(digest: str) -> bool:
 def _is_there(place: Path) -> bool:
     """True if a conversion is in its place; unlike ``Path.exists``, no right to look is an answer too."""
     return os.path.exists(place / "model.xml")  # noqa: PTH110
+
+
+def refusal(digest: str) -> str | None:
+    """Why the bundle of this digest could not be converted when that was tried; None if it was not, or could."""
+    place = _place(digest)
+    if place is not None:
+        with contextlib.suppress(OSError, ValueError):
+            return _refused(place).read_text(encoding="utf-8")
+    return _refusals.get(str(place or digest))
 
 
 def converted(bundle: Bundle, *, anew: bool = False) -> Converted:
@@ -138,12 +151,30 @@ def _convert(bundle: Bundle, folder: Path) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise BundleError(f"converting {bundle.path} took over {_SECONDS:g} s: use --runtime eager") from error
+        raise _refuse(bundle, f"converting {bundle.path} took over {_SECONDS:g} s", lasting=False) from error
     if done.returncode == NOT_WRITTEN:
         raise OSError(done.stderr.strip().splitlines()[-1])
     if done.returncode or not (folder / "model.xml").exists():
         lines = done.stderr.strip().splitlines() or [f"the process ended with {done.returncode}"]
-        raise BundleError(f"{bundle.path} cannot be converted for OpenVINO: {lines[-1]}; use --runtime eager")
+        reason = f"{bundle.path} cannot be converted for OpenVINO: {lines[-1]}"
+        raise _refuse(bundle, reason, lasting=done.returncode > 0)  # less than 0: something killed it
+    _refusals.pop(str(_place(bundle.digest) or bundle.digest), None)
+
+
+def _refuse(bundle: Bundle, reason: str, *, lasting: bool) -> ConversionError:
+    """Remembers that a conversion failed, for ``auto``; a lasting reason for later processes too."""
+    place = _place(bundle.digest)
+    _refusals[str(place or bundle.digest)] = reason
+    if place is not None and lasting:
+        with contextlib.suppress(OSError):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            _refused(place).write_text(reason, encoding="utf-8")
+    return ConversionError(f"{reason}; use --runtime eager")
+
+
+def _refused(place: Path) -> Path:
+    """Where it is kept that a conversion failed."""
+    return place.with_name(f"{place.name}.refused")
 
 
 def _place(digest: str) -> Path | None:

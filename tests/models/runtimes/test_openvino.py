@@ -19,6 +19,7 @@ import torch
 import geoseg
 from geoseg.errors import BundleError, PlanError
 from geoseg.geometry.windows import Window
+from geoseg.inference import runtime_choice
 from geoseg.models.bundle import Bundle, open_bundle
 from geoseg.models.runtimes import convert, ir, make_predictor
 from geoseg.models.runtimes.openvino import OpenVinoPredictor
@@ -265,6 +266,34 @@ def test_a_conversion_that_fails_says_why(bundle: Bundle, tmp_path: Path) -> Non
     with pytest.raises(BundleError, match=r"cannot be converted for OpenVINO: .*not a geoseg bundle.*--runtime eager"):
         ir._convert(Bundle(path=broken, card=bundle.card, digest="0" * 64), tmp_path)
 
+
+def test_auto_has_a_way_back_where_a_conversion_fails(
+    bundle: Bundle, tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ir.forget(bundle)
+    child, tried = subprocess.run, []
+
+    def fail(command: list[str], **options: Any) -> Any:
+        if "geoseg.models.runtimes.convert" not in command:
+            return child(command, **options)
+        tried.append(command)
+        return subprocess.CompletedProcess(command, 1, "", "no such operator")
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    monkeypatch.setattr(runtime_choice, "predicted_seconds", lambda *_, **__: dict(PREDICTED))
+    scene = write_scene(tmp_path / "scene.tif", random_pixels((150, 140)))
+    for name in ("first.tif", "second.tif"):
+        result = geoseg.predict(scene, outputs=tmp_path / name, model=tiny_bundle)
+        assert result.plan.runtime == "eager"
+        assert any("no such operator (--runtime openvino tries again)" in note for note in result.notes)
+        assert len(tried) == 1
+        ir._refusals.clear()  # as in another process
+    with pytest.raises(BundleError, match="no such operator; use --runtime eager"):
+        geoseg.predict(scene, outputs=tmp_path / "third.tif", model=tiny_bundle, runtime="openvino")
+    assert len(tried) == 2
+
+
+PREDICTED = {"eager": 100.0, "compile": 200.0, "openvino": 10.0}
 
 CHILD = """
 import sys
