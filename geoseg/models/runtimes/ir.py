@@ -158,7 +158,11 @@ def _convert(bundle: Bundle, folder: Path) -> None:
         lines = done.stderr.strip().splitlines() or [f"the process ended with {done.returncode}"]
         reason = f"{bundle.path} cannot be converted for OpenVINO: {lines[-1]}"
         raise _refuse(bundle, reason, lasting=done.returncode > 0)  # less than 0: something killed it
-    _refusals.pop(str(_place(bundle.digest) or bundle.digest), None)
+    place = _place(bundle.digest)
+    _refusals.pop(str(place or bundle.digest), None)
+    if place is not None:
+        with contextlib.suppress(OSError):
+            _refused(place).unlink()
 
 
 def _refuse(bundle: Bundle, reason: str, *, lasting: bool) -> ConversionError:
