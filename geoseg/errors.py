@@ -25,6 +25,10 @@ class BundleError(GeosegError, ValueError):
     """A model file that is not a bundle, is damaged, or is of a newer format."""
 
 
+class ConversionError(BundleError):
+    """A bundle that OpenVINO does not take; other runtimes may."""
+
+
 class PlanError(GeosegError, ValueError):
     """Options that cannot be met together: patch size, overlap, multiple, memory."""
 

@@ -155,11 +155,12 @@ def make_wide_tiles(lattice: Lattice, *, stitch: Stitch, tile: int) -> TileGrid:
     """Tiles for a scene that is stored in strips: as wide as the scene, of about as many pixels as square ones.
 
     A strip is decoded whole however little of it is read, so that square tiles decode it once for each of them. Where
-    a single row of cells is more than four times the pixels of a square tile it is cut, into as few as keep to that.
+    a single row of cells is more than one and a half times the pixels of a square tile it is cut, into as few as keep
+    to that.
     """
     rows, cols = lattice.rows, lattice.cols
     pixels = tile * tile
-    parts = -(-rows.stride * cols.length // (4 * pixels))
+    parts = -(-2 * rows.stride * cols.length // (3 * pixels))
     across = -(-cols.count // parts)
     down = max(1, min(rows.count, pixels // (rows.stride * min(cols.length, across * cols.stride))))
     return TileGrid(lattice=lattice, stitch=stitch, cells=(down, across))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from geoseg.errors import PlanError
+from geoseg.geometry.lattice import Lattice
 from geoseg.geometry.tiles import TileGrid
-from geoseg.inference.context_choice import Choice
+from geoseg.inference.context_choice import Choice, distinct
 from geoseg.inference.foretold import Alternative
 from geoseg.inference.known import Known, seamed
 from geoseg.inference.pass_planner import PassPlanner
@@ -27,11 +28,17 @@ def alternatives_of(choice: Choice, planner: PassPlanner, known: Known) -> tuple
     if len(choice.sizes) > 1 or len(choice.ranking) < 2:
         return ()
     found: list[Alternative] = []
-    for size, score in choice.ranking[:SHOWN]:
+    lattices: list[Lattice] = []
+    for size, score in choice.ranking:
+        if len(found) == SHOWN:
+            break
         try:
             passes, grid = planner.passes(replace(choice, sizes=(size,), weights=(1.0,)), [])
         except PlanError:
             continue  # what one batch of it needs in tiles that were asked for is more than there is
+        if len(distinct([*lattices, grid.lattice])) == len(lattices):
+            continue  # fitted to this scene, the same patches as a better one's
+        lattices.append(grid.lattice)
         found.append(_described(passes, grid, planner=planner, known=known, score=score))
     first = found[0].seconds if found else None
     return tuple(

@@ -38,16 +38,20 @@ class Known:
         return None if self.speeds is None else self.speeds.seconds_per_pixel(patch, batch)
 
 
-def known_of(model: ModelSource, *, capacity: Capacity, runtime: str) -> Known:
-    """What is known of a model. A caller's module is never probed: nothing names it from one process to the next."""
-    if model.path is None:
-        return Known()
-    here = None
-    if capacity.local:
-        named = machine.describe_machine(capacity.device)
-        here = kept_probe(model.digest, device=capacity.device, runtime=runtime, machine=named)
-    seams = here if here is not None and (here.seams or here.reach is not None) else any_probe(model.digest)
-    return Known(seams=seams, speeds=here)
+def seams_of(model: ModelSource) -> ProbeResult | None:
+    """The newest probe that tells halos; whatever runs the plan, it is the same one.
+
+    A caller's module is never probed: nothing names it from one process to the next.
+    """
+    return None if model.path is None else any_probe(model.digest)
+
+
+def speeds_of(model: ModelSource, *, capacity: Capacity, runtime: str) -> ProbeResult | None:
+    """The probe of this machine, the capacity's device and a runtime; None for workers elsewhere and for a module."""
+    if model.path is None or not capacity.local:
+        return None
+    named = machine.describe_machine(capacity.device)
+    return kept_probe(model.digest, device=capacity.device, runtime=runtime, machine=named)
 
 
 def seamed(lattice: Lattice, size: int) -> tuple[int, int]:

@@ -95,6 +95,7 @@ class PassPlanner:
             runtime=self._runtime,
             known=self._known,
             share=self._share,
+            threads=self._options.threads,
         )
 
     def _rate(self, lattice: Lattice) -> float | None:

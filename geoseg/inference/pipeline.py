@@ -15,6 +15,7 @@ from geoseg.inference.plan import Plan
 from geoseg.inference.stopping import end_run, start_run
 from geoseg.inference.tasks import TileReport, TileTask
 from geoseg.inference.tilework import forget_runs
+from geoseg.models.runtimes.halving import with_notes
 from geoseg.models.source import ModelSource
 from geoseg.raster.zarr_store import ResultStore
 from geoseg.version import __version__
@@ -53,7 +54,7 @@ class Progress:
         self.seconds["read"] += report.read_seconds
         self.seconds["compute"] += report.compute_seconds
         self.seconds["write"] += report.write_seconds
-        self.notes += [note for note in report.notes if note not in self.notes]
+        self.notes = with_notes(self.notes, report.notes)
 
 
 def run_plan(
@@ -102,9 +103,9 @@ def run_plan(
     try:
         for report in session.run(task, waiting):
             check()
-            told = len(progress.notes)
+            told = progress.notes
             progress.add(report)
-            if len(progress.notes) > told:  # at once: a run that is stopped later has said it
+            if progress.notes != told:  # at once: a run that is stopped later has said it
                 store.update_attributes({NOTES_ATTRIBUTE: progress.notes})
             if on_progress is not None:
                 on_progress(progress)

@@ -12,7 +12,7 @@ from geoseg.inference import machine
 from geoseg.inference.alternatives import alternatives_of
 from geoseg.inference.capacity import Capacity, capacity_here
 from geoseg.inference.costs import cost_of
-from geoseg.inference.known import Known, known_of, seamed
+from geoseg.inference.known import Known, seamed, seams_of, speeds_of
 from geoseg.inference.options import PlanOptions
 from geoseg.inference.pass_planner import PassPlanner
 from geoseg.inference.passes import Passes
@@ -44,9 +44,11 @@ def make_plan(info: SceneInfo, model: ModelSource, options: PlanOptions, *, capa
     has = capacity or capacity_here(options.device)
     options = replace(options, device=has.device)
     notes = [*info.notes, *_dtype_notes(info, model)]
-    halo = _halo(model, options, known_of(model, capacity=has, runtime="eager"), notes)
+    seams = seams_of(model)  # once: a probe that ends meanwhile changes no half of a plan
+    halo = _halo(model, options, Known(seams=seams), notes)
     running = _running(info, model, options, capacity=has, halo=halo)
-    known = known_of(model, capacity=has, runtime=running.runtime)
+    notes += () if running.note is None else (running.note,)
+    known = Known(seams=seams, speeds=speeds_of(model, capacity=has, runtime=running.runtime))
     timed = has.local and (known.speeds is not None or model.macs_per_pixel is not None)
     share = machine.free_share() if timed else 1.0
     planner = PassPlanner(
@@ -124,7 +126,7 @@ def _running(
     passes, grid = planner.passes(planner.choose(), [])
     first = passes.contexts[0]
     rates = {
-        runtime: known_of(model, capacity=capacity, runtime=runtime).seconds_per_pixel(
+        runtime: Known(speeds=speeds_of(model, capacity=capacity, runtime=runtime)).seconds_per_pixel(
             first.lattice.patch, first.batch_size
         )
         for runtime in PLANNED_RUNTIMES

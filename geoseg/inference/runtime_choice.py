@@ -15,7 +15,7 @@ from geoseg.inference import machine
 from geoseg.inference.capacity import Capacity
 from geoseg.inference.options import PlanOptions
 from geoseg.models.runtimes import refuse_precision
-from geoseg.models.runtimes.ir import is_converted
+from geoseg.models.runtimes.ir import is_converted, refusal
 from geoseg.models.source import ModelSource
 
 CUDA_PRECISION: PlannedPrecision = "fp16"
@@ -61,6 +61,8 @@ class RuntimeChoice:
     precision: PlannedPrecision
     reason: str
     """Why, for the plan."""
+    note: str | None = None
+    """What the user should know of it."""
 
 
 def choose_runtime(
@@ -86,9 +88,9 @@ def choose_runtime(
         PlanError: if runtime, model, device and precision do not go together.
         MissingExtraError: if the runtime that was asked for is not installed on every worker.
     """
-    precision = options.precision
+    precision, note = options.precision, None
     if precision == "auto":
-        precision = "fp32" if capacity.device == "cpu" else CUDA_PRECISION
+        precision = "fp32" if capacity.device == "cpu" or model.path is None else CUDA_PRECISION
     predicted = predicted_seconds(model, capacity, computed_pixels=computed_pixels, shapes=shapes, rates=rates or {})
     if options.runtime != "auto":
         _demand(options.runtime, model, capacity)
@@ -104,7 +106,10 @@ def choose_runtime(
         runtime, reason = "eager", "nothing is known of the network's arithmetic"
     else:
         runtime, reason = _quickest(predicted, model, capacity)
-    return RuntimeChoice(runtime=runtime, precision=precision, reason=reason)
+        refused = refusal(model.digest)
+        if refused is not None and "openvino" not in dict(capacity.lacks):
+            note = f"OpenVINO is left out: {refused} (--runtime openvino tries again)"
+    return RuntimeChoice(runtime=runtime, precision=precision, reason=reason, note=note)
 
 
 def _demand(runtime: PlannedRuntime, model: ModelSource, capacity: Capacity) -> None:
@@ -160,7 +165,8 @@ def _quickest(
 ) -> tuple[PlannedRuntime, str]:
     """The runtime that is predicted to finish first, of those that every worker has, and why."""
     lacks = dict(capacity.lacks)
-    have = [name for name in PLANNED_RUNTIMES if name not in lacks]
+    refused = refusal(model.digest) is not None
+    have = [name for name in PLANNED_RUNTIMES if name not in lacks and not (refused and name == "openvino")]
     counted = dict(predicted)
     if not (capacity.local and is_converted(model.digest)):
         counted["openvino"] -= (1 - _OF_THIS_RUN) * CONVERSION_SECONDS

@@ -36,6 +36,7 @@ def seconds_of(
     runtime: PlannedRuntime,
     known: Known,
     share: float = 1.0,
+    threads: int | None = None,
 ) -> float | None:
     """Wall time of a run from its start to its last file; None where nothing is known of the network's arithmetic.
 
@@ -49,12 +50,15 @@ def seconds_of(
         runtime: what runs the network.
         known: what probes say.
         share: of the machine that other work leaves.
+        threads: of the network's arithmetic on a CPU; None: all of the capacity's.
     """
     if not capacity.local:
         return None
     computing = computing_seconds(passes, grid, model=model, info=info, capacity=capacity, runtime=runtime, known=known)
     if computing is None:
         return None
+    if capacity.device == "cpu" and threads is not None:  # rates are of all cores
+        computing *= capacity.threads / min(threads, capacity.threads)
     touched = tiles_touched(grid, info.recipe.aoi)
     pixels, whole = touched.pixels, grid.lattice.shape[0] * grid.lattice.shape[1]
     maps = 1 + layers.confidence + layers.contexts + len(model.legend) * layers.probabilities

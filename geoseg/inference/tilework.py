@@ -124,7 +124,8 @@ def segment(
             )
         except OutOfMemoryError as error:
             raise OutOfMemoryError(f"{error} ({_memory_told(plan)})") from error
-        return result, TileTimes(read=read, compute=time.perf_counter() - begun, notes=predictor.notes)
+        notes = predictor.notes(max(context.batch_size for context in passes.contexts))
+        return result, TileTimes(read=read, compute=time.perf_counter() - begun, notes=notes)
 
     return _device_thread(plan.device, plan.runtime, plan.threads).submit(compute).result()
 

@@ -9,7 +9,7 @@ import contextlib
 import json
 import logging
 import os
-import tempfile
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +92,9 @@ def unplaced(target: Path) -> Path:
         OSError: the folder cannot be made or written.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=f".part{target.suffix}", dir=target.parent)
-    os.close(handle)
-    return Path(name)
+    made = target.with_name(f".{target.stem}.{uuid.uuid4().hex}.part{target.suffix}")
+    made.touch(exist_ok=False)  # with the umask's rights, where mkstemp's are private: caches are shared
+    return made
 
 
 def place(made: Path, target: Path) -> Path:

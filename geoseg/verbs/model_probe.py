@@ -100,9 +100,10 @@ def model_probe(
     named = machine.describe_machine(has.device)
     contexts = _contexts(bundle.card)
     kept = kept_probe(bundle.digest, device=has.device, runtime=runs, machine=named)
-    if kept is not None and tolerance not in (None, kept.tolerance):
+    if kept is not None and tolerance is not None:  # though it is the same: plans go by the newest
         kept = replace(kept, tolerance=tolerance)
         keep_probe(kept)
+    told = kept.tolerance if kept is not None else TOLERANCE if tolerance is None else tolerance
     if kept is not None and not (force or scenes or sizes):
         return Probed(result=kept, contexts=contexts, path=place_of(kept), measured=False)
     from geoseg.models.probing.run import Place, probe_bundle
@@ -130,7 +131,7 @@ def model_probe(
         [frame for _, frame in found],
         sizes=wanted,
         place=place,
-        tolerance=TOLERANCE if tolerance is None else tolerance,
+        tolerance=told,
         scenes=tuple(dict.fromkeys(name for name, _ in found)),
         progress=progress,
     )

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geoseg.errors import OutputError
+from geoseg.errors import ConversionError, OutputError
 from geoseg.inference.executors import Session, open_session
 from geoseg.inference.machine import peak_rss_bytes
 from geoseg.inference.pipeline import Progress, run_plan
@@ -234,7 +234,14 @@ def _run_tiles(
         truth = None if wanted.reference is None else _inspect_reference(wanted.reference, ready)
         plan = wanted.settle(ready.plan, begun=wanted.begun)
         if not active.shared:  # a network that cannot be loaded is found before anything is written
-            predictor_of(plan, ready.model.recipe)
+            try:
+                predictor_of(plan, ready.model.recipe)
+            except ConversionError:
+                if options.runtime != "auto":
+                    raise
+                ready = look(session=active)  # once more: that it failed is remembered, so it is another runtime now
+                plan = wanted.settle(ready.plan, begun=wanted.begun)
+                predictor_of(plan, ready.model.recipe)
         locks = locking.enter_context(held(files))
         begun = wanted.begun or locks.were_left
         plan = wanted.settle(ready.plan, begun=begun)  # once more: another run may have ended just now

@@ -111,6 +111,11 @@ def test_seconds_are_those_that_were_measured(scene: Path, tiny_bundle: Path, mo
         plan = geoseg.plan(scene, model=tiny_bundle)
         found.append(plan.cost.seconds)
     assert found[1] - found[0] == pytest.approx(1e-4 * plan.to_json()["computed_pixels"], abs=0.11)
+    cores = geoseg.plan(scene, model=tiny_bundle).threads
+    one, all_of_them = (geoseg.plan(scene, model=tiny_bundle, threads=n).cost.seconds for n in (1, 2 * cores))
+    assert all_of_them == found[1]
+    more = (cores - 1) * 2e-4 * plan.to_json()["computed_pixels"]
+    assert one - found[1] == pytest.approx(more, abs=0.11), "rates are those of all cores"
     monkeypatch.setattr(machine, "free_share", lambda: 0.5)
     busy = geoseg.plan(scene, model=tiny_bundle)
     assert 1.5 * found[1] < busy.cost.seconds < 2 * found[1], "one thread alone, at the start, gets more"

@@ -88,6 +88,7 @@ def test_what_cannot_be_is_refused_with_the_way_out() -> None:
     module = from_module(nn.Conv2d(3, 2, 1))
     try:
         assert choose(1e9, model=module).runtime == "eager"
+        assert choose(1e9, model=module, capacity=replace(HERE, device="cuda")).precision == "fp32"
         with pytest.raises(PlanError, match=r"run as it is, not by openvino: save it as a bundle"):
             choose(1e9, model=module, runtime="openvino")
     finally:

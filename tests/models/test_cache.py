@@ -33,6 +33,9 @@ def test_what_is_kept_is_found_and_replaced(monkeypatch: pytest.MonkeyPatch, tmp
         kept = keep_json("probes/a.json", value)
         assert kept == tmp_path / "made" / "late" / "probes" / "a.json"
         assert cached_json("probes/a.json") == value
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert kept.stat().st_mode == plain.stat().st_mode, "the umask's, not private"
     assert [path.name for path in kept.parent.iterdir()] == ["a.json"], "nothing half written is left"
 
 

@@ -81,6 +81,8 @@ def test_what_was_measured_is_kept(scene: Path, tiny_bundle: Path, cache: Path) 
     for words in ("theoretical reach", "of gradient", "halo for 20.00%", "bytes / px", "measured earlier"):
         assert words in table.stdout
     assert model_probe(tiny_bundle, **ON_CPU).result == replace(result, tolerance=0.2), "plans go by it from now on"
+    anew = model_probe(tiny_bundle, scenes=[scene], sizes=[64], **ON_CPU)
+    assert (anew.measured, anew.result.tolerance) == (True, 0.2)
 
 
 @pytest.mark.slow

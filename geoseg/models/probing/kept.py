@@ -29,17 +29,16 @@ def kept_probe(model_digest: str, *, device: str, runtime: str, machine: str) ->
 
 
 def any_probe(model_digest: str) -> ProbeResult | None:
-    """A result of a bundle, whatever machine, device or runtime it is of: its seams are the model's.
-
-    Of several, always the same one: the one that looked at most pixels.
-    """
+    """The newest result that tells halos, whatever machine, device or runtime it is of: seams are the model's."""
     folder = cache_folder()
     try:
-        names = [] if folder is None else sorted(p.name for p in (folder / _folder(model_digest)).glob("*.json"))
+        found = [] if folder is None else [*(folder / _folder(model_digest)).glob("*.json")]
+        # names with a dot first are files that are being written
+        aged = sorted(((p.stat().st_mtime_ns, p.name) for p in found if not p.name.startswith(".")), reverse=True)
     except OSError:
         return None
-    results = [found for name in names if (found := _read(f"{_folder(model_digest)}/{name}", model_digest))]
-    return max(results, key=lambda r: sum(sum(curve.pixels) for curve in r.seams), default=None)
+    results = (_read(f"{_folder(model_digest)}/{name}", model_digest) for _, name in aged)
+    return next((r for r in results if r is not None and (r.seams or r.reach is not None)), None)
 
 
 def _read(name: str, model_digest: str) -> ProbeResult | None:
@@ -48,7 +47,7 @@ def _read(name: str, model_digest: str) -> ProbeResult | None:
         return None
     try:
         found = ProbeResult.from_json(data)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
         return None
     return found if found.model_digest == model_digest else None
 

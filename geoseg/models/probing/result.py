@@ -186,7 +186,7 @@ class ProbeResult:
         """
         if data["format"] != FORMAT:
             raise ValueError(f"a probe of format {data['format']}, this geoseg reads {FORMAT}")
-        return cls(
+        found = cls(
             **{name: data[name] for name in _PLAIN},
             scenes=tuple(data["scenes"]),
             fields=tuple(
@@ -200,6 +200,21 @@ class ProbeResult:
             seams=tuple(SeamCurve.from_json(curve) for curve in data["seams"]),
             speeds=tuple(ProbedSpeed(**speed) for speed in data["speeds"]),
         )
+        found._check()
+        return found
+
+    def _check(self) -> None:
+        """Refuses numbers that nothing can be told from.
+
+        Raises:
+            ValueError, TypeError: if there are such.
+        """
+        curves = all(
+            c.size >= 1 and c.pixels and min(c.pixels) >= 1 and len(c.changed) == len(c.pixels) for c in self.seams
+        )
+        speeds = all(s.size >= 1 and s.batch >= 1 and s.seconds > 0 and 0 < s.share <= 1 for s in self.speeds)
+        if not (curves and speeds and self.multiple >= 1 and 0 <= self.tolerance < 1):
+            raise ValueError("a probe with impossible numbers")
 
 
 _PLAIN = (

@@ -11,7 +11,9 @@ from geoseg.errors import PlanError
 from geoseg.models.runtimes.eager import EagerPredictor
 
 _SHAPES = 64
-"""Shapes that are compiled before PyTorch would give up and run the network as it is, without a word."""
+"""Shapes that are compiled before PyTorch would give up and run the network as it is, without a word.
+None is let go of: a run has a few, and PyTorch can only forget all compiled functions of the process, a caller's too.
+"""
 
 
 class CompiledPredictor(EagerPredictor):

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geoseg.contexts.candidates import SizeRule
-from geoseg.errors import BundleError, GeosegError
+from geoseg.errors import BundleError, GeosegError, OutputError
 from geoseg.models.bundle import Bundle, open_bundle
+from geoseg.models.runtimes.ir import NOT_WRITTEN
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +31,7 @@ def convert(bundle: Bundle, folder: Path) -> None:
 
     Raises:
         BundleError: if OpenVINO cannot take the network, or answers otherwise than PyTorch.
+        OutputError: if the folder does not take the files.
     """
     import openvino
     import torch
@@ -53,7 +55,11 @@ def convert(bundle: Bundle, folder: Path) -> None:
             raise BundleError(f"OpenVINO does not take the network {bundle.card.architecture} ({reason})") from error
         for sample in samples:
             _compare(model, network, sample)
-    openvino.save_model(model, folder / "model.xml", compress_to_fp16=False)
+    try:
+        openvino.save_model(model, folder / "model.xml", compress_to_fp16=False)
+        openvino.Core().read_model(folder / "model.xml")  # on a full disk a file may be cut short without a word
+    except (OSError, RuntimeError) as error:
+        raise OutputError(f"{folder} does not take the model: {' '.join(str(error).split())[:300]}") from error
 
 
 def _sides(rule: SizeRule) -> list[int]:
@@ -82,10 +88,13 @@ def _compare(model: Any, network: nn.Module, sample: torch.Tensor) -> None:
 
 
 def main() -> None:
-    """The process: one line on stderr and exit code 1 if it cannot be done."""
+    """The process: one line on stderr and exit code 1 if it cannot be done, ``NOT_WRITTEN`` if not there."""
     bundle, folder = sys.argv[1:]
     try:
         convert(open_bundle(bundle), Path(folder))
+    except OutputError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(NOT_WRITTEN) from error
     except GeosegError as error:
         raise SystemExit(str(error)) from error
 

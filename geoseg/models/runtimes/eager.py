@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from geoseg.choices import PlannedPrecision
-from geoseg.errors import PlanError
+from geoseg.errors import GeosegError, PlanError
 from geoseg.models.card import Normalisation
 from geoseg.models.networks import multiple_of
 from geoseg.models.runtimes.base import failure
@@ -69,7 +69,9 @@ class EagerPredictor:
                 batch = self._prepare(pixels, valid)
                 with self._autocast():
                     found = self._forward(batch)
-            except (RuntimeError, ValueError) as error:
+            except GeosegError:  # says it already
+                raise
+            except (RuntimeError, ValueError, MemoryError) as error:
                 raise failure(error, pixels.shape, multiple=self.multiple) from error
             if isinstance(found, dict) and "out" in found:  # torchvision's segmentation models
                 found = found["out"]

@@ -12,6 +12,8 @@ from geoseg.models.runtimes.base import Logits, Predictor
 
 _LOG = logging.getLogger(__name__)
 
+_HALVED = "batch halved to "
+
 
 class HalvingPredictor:
     """Runs another predictor, in smaller batches from the first time that memory does not take one.
@@ -25,13 +27,16 @@ class HalvingPredictor:
         self.multiple = inner.multiple
         self._most: int | None = None
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a user should know of how it ran so far."""
+    def notes(self, batch: int) -> tuple[str, ...]:
+        """What the user of a run should know of how it was computed.
+
+        Args:
+            batch: the largest of the run, patches: an earlier run's limit does not concern one that keeps to it.
+        """
         own: tuple[str, ...] = getattr(self.inner, "notes", ())
-        if self._most is None:
+        if self._most is None or batch <= self._most:
             return own
-        return (*own, f"batch halved to {self._most}: memory ran out; classes may differ within float noise")
+        return (*own, f"{_HALVED}{self._most}: memory ran out; classes may differ within float noise")
 
     def logits(self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_]) -> Logits:
         """See :class:`geoseg.models.runtimes.base.Predictor`.
@@ -54,8 +59,18 @@ class HalvingPredictor:
                 first += most
                 continue
             self._most = most  # outside the handler, whose exception keeps the failed batch's tensors alive
-            _LOG.warning(self.notes[-1])
+            _LOG.warning(self.notes(len(pixels))[-1])
         return found[0] if len(found) == 1 else _joined(found)
+
+
+def with_notes(told: list[str], more: tuple[str, ...]) -> list[str]:
+    """Notes with others added, each once; of halved batches the smallest alone."""
+    found = [*dict.fromkeys([*told, *more])]
+    halved = [note for note in found if note.startswith(_HALVED)]
+    if len(halved) < 2:
+        return found
+    least = min(halved, key=lambda note: int(note.removeprefix(_HALVED).partition(":")[0]))
+    return [note for note in found if note == least or note not in halved]
 
 
 def _joined(parts: list[Logits]) -> Logits:

@@ -11,12 +11,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from geoseg.errors import BundleError
+from geoseg.errors import BundleError, ConversionError
 from geoseg.models.bundle import Bundle
 from geoseg.models.cache import cache_folder
 from geoseg.version import __version__
@@ -28,6 +29,13 @@ _MAKERS = ("openvino", "torch", "segmentation-models-pytorch", "timm")
 
 _SECONDS = 1800.0
 """Most that a conversion may take."""
+
+NOT_WRITTEN = 3
+"""Exit code of the child where the folder does not take the files; the network is not to blame."""
+
+
+_refusals: dict[str, str] = {}
+"""Why bundles could not be converted in this process, by their place: for where nothing can be kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,27 +49,50 @@ class Converted:
 
 
 def is_converted(digest: str) -> bool:
-    """True if the bundle of this digest is in the cache."""
+    """True if the bundle of this digest is in the cache; False where that cannot be read."""
     place = _place(digest)
-    return place is not None and (place / "model.xml").exists()
+    return place is not None and _is_there(place)
 
 
-def converted(bundle: Bundle) -> Converted:
+def _is_there(place: Path) -> bool:
+    """True if a conversion is in its place; unlike ``Path.exists``, no right to look is an answer too."""
+    return os.path.exists(place / "model.xml")  # noqa: PTH110
+
+
+def refusal(digest: str) -> str | None:
+    """Why the bundle of this digest could not be converted when that was tried; None if it was not, or could."""
+    place = _place(digest)
+    if place is not None:
+        with contextlib.suppress(OSError, ValueError):
+            return _refused(place).read_text(encoding="utf-8")
+    return _refusals.get(str(place or digest))
+
+
+def converted(bundle: Bundle, *, anew: bool = False) -> Converted:
     """The bundle's IR from the cache, converted first if it is not there.
 
     Two processes may do so at once: the second waits where the file system can lock, and else does it too.
+
+    Args:
+        bundle: a model that was looked at.
+        anew: what is in the cache proved to be damaged: it is dropped, or passed over where that cannot be.
 
     Raises:
         BundleError: if OpenVINO cannot take the network.
     """
     place = _place(bundle.digest)
-    if place is not None:
+    if anew:
+        forget(bundle)
+    if place is not None and not (anew and _is_there(place)):
         with contextlib.suppress(OSError):
             return Converted(path=_cached(bundle, place))
-    folder = Path(tempfile.mkdtemp(prefix="geoseg-openvino-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    _convert(bundle, folder)
-    where = "there is no cache folder" if place is None else f"{place.parent} cannot be written"
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="geoseg-openvino-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        _convert(bundle, folder)
+    except OSError as error:
+        raise BundleError(f"{bundle.path} cannot be converted for OpenVINO: {error}; use --runtime eager") from error
+    where = "there is no cache folder" if place is None else f"{place.parent} cannot be written, or is full"
     note = f"the model was converted for OpenVINO for this run only: {where}; set GEOSEG_CACHE to a folder that can be"
     _LOG.warning(note)
     return Converted(path=folder / "model.xml", note=note)
@@ -80,27 +111,32 @@ def _cached(bundle: Bundle, place: Path) -> Path:
     Raises:
         OSError: if it is not there and the cache cannot be written.
     """
-    if (place / "model.xml").exists():
+    if _is_there(place):
         return place / "model.xml"
     place.parent.mkdir(parents=True, exist_ok=True)
     with _lock(place.with_suffix(".lock")):
-        if (place / "model.xml").exists():  # made while this process waited
+        if _is_there(place):  # made while this process waited
             return place / "model.xml"
-        made = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+        made = place.parent / f".{place.name}.{uuid.uuid4().hex}"
+        made.mkdir()  # with the umask's rights, where mkdtemp's are private
         try:
             _convert(bundle, made)
-            made.chmod(0o755)  # mkdtemp's are private
             with contextlib.suppress(OSError):  # another process was first: its is as good
                 made.rename(place)
         finally:
             shutil.rmtree(made, ignore_errors=True)
-    if not (place / "model.xml").exists():
+    if not _is_there(place):
         raise FileNotFoundError(place)
     return place / "model.xml"
 
 
 def _convert(bundle: Bundle, folder: Path) -> None:
-    """Converts in a child process: PyTorch's memory is given back and the run needs no PyTorch."""
+    """Converts in a child process: PyTorch's memory is given back and the run needs no PyTorch.
+
+    Raises:
+        BundleError: if OpenVINO cannot take the network.
+        OSError: if the folder does not take the files.
+    """
     _LOG.info("converting %s for OpenVINO, once", bundle.path)
     command = [sys.executable, "-m", "geoseg.models.runtimes.convert", str(bundle.path), str(folder)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
@@ -115,10 +151,34 @@ def _convert(bundle: Bundle, folder: Path) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise BundleError(f"converting {bundle.path} took over {_SECONDS:g} s: use --runtime eager") from error
+        raise _refuse(bundle, f"converting {bundle.path} took over {_SECONDS:g} s", lasting=False) from error
+    if done.returncode == NOT_WRITTEN:
+        raise OSError(done.stderr.strip().splitlines()[-1])
     if done.returncode or not (folder / "model.xml").exists():
         lines = done.stderr.strip().splitlines() or [f"the process ended with {done.returncode}"]
-        raise BundleError(f"{bundle.path} cannot be converted for OpenVINO: {lines[-1]}; use --runtime eager")
+        reason = f"{bundle.path} cannot be converted for OpenVINO: {lines[-1]}"
+        raise _refuse(bundle, reason, lasting=done.returncode > 0)  # less than 0: something killed it
+    place = _place(bundle.digest)
+    _refusals.pop(str(place or bundle.digest), None)
+    if place is not None:
+        with contextlib.suppress(OSError):
+            _refused(place).unlink()
+
+
+def _refuse(bundle: Bundle, reason: str, *, lasting: bool) -> ConversionError:
+    """Remembers that a conversion failed, for ``auto``; a lasting reason for later processes too."""
+    place = _place(bundle.digest)
+    _refusals[str(place or bundle.digest)] = reason
+    if place is not None and lasting:
+        with contextlib.suppress(OSError):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            _refused(place).write_text(reason, encoding="utf-8")
+    return ConversionError(f"{reason}; use --runtime eager")
+
+
+def _refused(place: Path) -> Path:
+    """Where it is kept that a conversion failed."""
+    return place.with_name(f"{place.name}.refused")
 
 
 def _place(digest: str) -> Path | None:

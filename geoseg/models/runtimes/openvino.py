@@ -6,6 +6,7 @@ and all threads share that work too.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ from geoseg.models.runtimes.base import failure
 
 _AS_STORED = ("uint8", "uint16", "int16", "float32")
 """Data types that the graph takes; others are widened to float32 before."""
+
+_SHAPES = 4
+"""Compiled patch shapes that are kept: each holds its own activations."""
 
 
 class OpenVinoPredictor:
@@ -52,7 +56,7 @@ class OpenVinoPredictor:
         }
         self._network = self._read(bundle)
         self._classes = len(card.legend)
-        self._requests: dict[tuple[str, tuple[int, ...]], Any] = {}
+        self._requests: OrderedDict[tuple[str, tuple[int, ...]], Any] = OrderedDict()
 
     def logits(self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
         """See :class:`geoseg.models.runtimes.base.Predictor`.
@@ -80,22 +84,27 @@ class OpenVinoPredictor:
     def _read(self, bundle: Bundle) -> Any:
         """The network from the cache; one that is damaged is made again, once."""
         for last in (False, True):
-            found = ir.converted(bundle)
+            found = ir.converted(bundle, anew=last)
             self.notes = () if found.note is None else (found.note,)
             try:
                 return self._core.read_model(found.path)
             except RuntimeError as error:
                 if last:
                     raise BundleError(f"OpenVINO cannot read {found.path}: {' '.join(str(error).split())}") from error
-                ir.forget(bundle)
         raise AssertionError
 
     def _request(self, dtype: str, shape: tuple[int, ...]) -> Any:
-        """What runs one patch (C, h, w) of a stored data type; compiled at the first one."""
+        """What runs one patch (C, h, w) of a stored data type; compiled at the first one.
+
+        Of the shapes the last ``_SHAPES`` used are kept.
+        """
         key = (dtype, shape)
         if key not in self._requests:
+            while len(self._requests) >= _SHAPES:
+                self._requests.popitem(last=False)
             model = self._with_normalisation(dtype, shape)
             self._requests[key] = self._core.compile_model(model, "CPU", self._options).create_infer_request()
+        self._requests.move_to_end(key)
         return self._requests[key]
 
     def _with_normalisation(self, dtype: str, shape: tuple[int, ...]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -108,12 +109,37 @@ def test_a_kept_result_is_found_for_what_it_is_of(monkeypatch: pytest.MonkeyPatc
         assert kept_probe(RESULT.model_digest, **{**exact, name: "cuda:1"}) is None
     assert kept_probe("cd" * 32, **exact) is None
     better = replace(RESULT, runtime="other", seams=(replace(CURVE, pixels=(5000,) * 16),))
-    keep_probe(better)
+    newer, blind = keep_probe(better), keep_probe(replace(RESULT, runtime="third", seams=(), reach=None))
+    assert place is not None
+    assert newer is not None
+    assert blind is not None
+    for path, seconds in ((place, 1), (newer, 2), (blind, 3)):
+        os.utime(path, (seconds, seconds))
     assert any_probe(RESULT.model_digest) == better
+    os.utime(place, (4, 4))
+    assert any_probe(RESULT.model_digest) == RESULT
+    (place.parent / ".half.json").write_text(place.read_text().replace("a machine", "half written"))
+    assert any_probe(RESULT.model_digest) == RESULT
     assert any_probe("cd" * 32) is None
 
 
-@pytest.mark.parametrize("change", [{"format": 99}, {"seams": 3}, {"model_digest": "ef" * 32}, {"speeds": [{"x": 1}]}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": 99},
+        {"seams": 3},
+        {"model_digest": "ef" * 32},
+        {"speeds": [{"x": 1}]},
+        {"fields": [{"size": 1, "gradient": 3, "replaced": []}]},
+        {"multiple": 0},
+        {"multiple": "8"},
+        {"tolerance": 2},
+        {"seams": [{"size": 256, "pixels": [], "changed": []}]},
+        {"seams": [{"size": 256, "pixels": [0], "changed": [0]}]},
+        {"seams": [{"size": 256, "pixels": [5, 5], "changed": [0]}]},
+        {"speeds": [{"size": 256, "batch": 0, "seconds": 1.0, "bytes": None}]},
+    ],
+)
 def test_a_damaged_result_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, change: dict[str, object]) -> None:
     monkeypatch.setenv("GEOSEG_CACHE", str(tmp_path))
     place = keep_probe(RESULT)

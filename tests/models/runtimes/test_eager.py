@@ -64,6 +64,7 @@ class Failing(nn.Module):
     [
         RuntimeError("[enforce fail at alloc_cpu.cpp:114] DefaultCPUAllocator: can't allocate memory: you tried"),
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        MemoryError(),
     ],
 )
 def test_no_memory_is_told_from_other_errors(error: Exception) -> None:
@@ -73,6 +74,13 @@ def test_no_memory_is_told_from_other_errors(error: Exception) -> None:
     with pytest.raises(PlanError, match=r"multiples of 1 were planned\): sizes of tensors") as caught:
         EagerPredictor(Failing(RuntimeError("sizes of tensors")), multiple=1).logits(*ones)
     assert not isinstance(caught.value, OutOfMemoryError)
+
+
+def test_an_error_of_our_own_passes_as_it_is() -> None:
+    own = PlanError("use --runtime eager")
+    with pytest.raises(PlanError) as caught:
+        EagerPredictor(Failing(own), multiple=1).logits(np.ones((1, 3, 8, 8), np.uint8), np.ones((1, 8, 8), bool))
+    assert caught.value is own
 
 
 def test_an_answer_of_another_shape_is_refused() -> None:

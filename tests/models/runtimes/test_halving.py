@@ -15,7 +15,7 @@ from torch import nn
 import geoseg
 from geoseg.errors import OutOfMemoryError, PlanError
 from geoseg.models.runtimes.base import Logits
-from geoseg.models.runtimes.halving import HalvingPredictor
+from geoseg.models.runtimes.halving import HalvingPredictor, with_notes
 from geoseg.verbs.predict import PredictResult
 from tests.scenes import random_pixels, write_scene
 
@@ -46,7 +46,8 @@ def test_the_answers_are_those_of_the_whole_batch(count: int, most: int, kept: i
     found = predictor.logits(pixels, valid)
     assert isinstance(found, torch.Tensor) == tensors
     assert np.array_equal(np.asarray(found), pixels[:, :1])
-    assert predictor.notes == (f"batch halved to {kept}: memory ran out; classes may differ within float noise",)
+    assert predictor.notes(kept) == (), "a run whose batches are no larger has nothing to be told"
+    assert predictor.notes(count) == (f"batch halved to {kept}: memory ran out; classes may differ within float noise",)
     inner.asked.clear()
     predictor.logits(pixels, valid)
     assert max(inner.asked) == kept, "what failed once is not tried again"
@@ -56,7 +57,14 @@ def test_nothing_is_said_where_memory_suffices() -> None:
     inner = Narrow(4, tensors=False)
     predictor = HalvingPredictor(inner)
     predictor.logits(np.ones((4, 1, 2, 2)), np.ones((4, 2, 2), bool))
-    assert (predictor.notes, inner.asked) == ((), [4])
+    assert (predictor.notes(4), inner.asked) == ((), [4])
+
+
+def test_of_halved_batches_the_smallest_is_told() -> None:
+    eight, four, ten = (f"batch halved to {n}: memory ran out" for n in (8, 4, 10))
+    assert with_notes(["a", eight], (four, "b", "a")) == ["a", four, "b"]
+    assert with_notes([four], (ten,)) == [four]
+    assert with_notes([eight], ()) == [eight]
 
 
 def test_one_patch_too_many_is_an_error() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import torch
 import geoseg
 from geoseg.errors import BundleError, PlanError
 from geoseg.geometry.windows import Window
+from geoseg.inference import runtime_choice
 from geoseg.models.bundle import Bundle, open_bundle
 from geoseg.models.runtimes import convert, ir, make_predictor
 from geoseg.models.runtimes.openvino import OpenVinoPredictor
@@ -112,6 +114,13 @@ def test_a_patch_answers_alike_in_any_batch(predictor: OpenVinoPredictor) -> Non
     assert not np.array_equal(whole[0], whole[1])
 
 
+def test_few_shapes_are_kept_those_used_last(predictor: OpenVinoPredictor) -> None:
+    sides = (32, 40, 48, 56, 32, 64)
+    for side in sides:
+        predictor.logits(*batch((1, side, side)))
+    assert [shape[1] for _, shape in predictor._requests] == [48, 56, 32, 64]
+
+
 def test_tiles_change_no_class_and_classes_are_eagers(tmp_path: Path, tiny_bundle: Path) -> None:
     pixels, _ = render(Window(row_off=0, col_off=0, height=500, width=430), seed=4)
     scene = write_scene(tmp_path / "scene.tif", pixels)
@@ -145,6 +154,19 @@ def test_a_bundle_is_converted_once(bundle: Bundle, copying: list[Path]) -> None
     OpenVinoPredictor(bundle)
     OpenVinoPredictor(bundle)
     assert len(copying) == 1
+
+
+def test_a_cache_that_cannot_be_read_holds_nothing(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ir.is_converted(bundle.digest)
+    whole = os.stat
+
+    def refuse(path: Any, *args: Any, **options: Any) -> os.stat_result:
+        if str(path).endswith("model.xml"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return whole(path, *args, **options)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    assert not ir.is_converted(bundle.digest)
 
 
 def test_a_damaged_conversion_is_made_again(bundle: Bundle, copying: list[Path]) -> None:
@@ -199,6 +221,32 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     assert any("for this run only" in note and "GEOSEG_CACHE" in note for note in predictor.notes)
 
 
+def test_a_full_cache_is_done_without(
+    bundle: Bundle, copying: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ir.forget(bundle)
+    whole = ir._convert
+
+    def full(one: Bundle, folder: Path) -> None:
+        if folder.is_relative_to(cache):
+            raise OSError(28, "No space left on device")
+        whole(one, folder)
+
+    monkeypatch.setattr(ir, "_convert", full)
+    assert any("or is full" in note for note in OpenVinoPredictor(bundle).notes)
+    assert len(copying) == 1
+
+
+def test_a_damaged_conversion_that_cannot_be_dropped_is_passed_over(
+    bundle: Bundle, copying: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ir.converted(bundle).path.with_name("model.bin").write_bytes(b"short")
+    monkeypatch.setattr(ir, "forget", lambda _: None)
+    predictor = OpenVinoPredictor(bundle)
+    assert any("for this run only" in note for note in predictor.notes)
+    assert [folder.is_relative_to(cache) for folder in copying] == [False]
+
+
 def test_a_network_that_answers_otherwise_is_refused(bundle: Bundle) -> None:
     import openvino
 
@@ -218,6 +266,34 @@ def test_a_conversion_that_fails_says_why(bundle: Bundle, tmp_path: Path) -> Non
     with pytest.raises(BundleError, match=r"cannot be converted for OpenVINO: .*not a geoseg bundle.*--runtime eager"):
         ir._convert(Bundle(path=broken, card=bundle.card, digest="0" * 64), tmp_path)
 
+
+def test_auto_has_a_way_back_where_a_conversion_fails(
+    bundle: Bundle, tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ir.forget(bundle)
+    child, tried = subprocess.run, []
+
+    def fail(command: list[str], **options: Any) -> Any:
+        if "geoseg.models.runtimes.convert" not in command:
+            return child(command, **options)
+        tried.append(command)
+        return subprocess.CompletedProcess(command, 1, "", "no such operator")
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    monkeypatch.setattr(runtime_choice, "predicted_seconds", lambda *_, **__: dict(PREDICTED))
+    scene = write_scene(tmp_path / "scene.tif", random_pixels((150, 140)))
+    for name in ("first.tif", "second.tif"):
+        result = geoseg.predict(scene, outputs=tmp_path / name, model=tiny_bundle)
+        assert result.plan.runtime == "eager"
+        assert any("no such operator (--runtime openvino tries again)" in note for note in result.notes)
+        assert len(tried) == 1
+        ir._refusals.clear()  # as in another process
+    with pytest.raises(BundleError, match="no such operator; use --runtime eager"):
+        geoseg.predict(scene, outputs=tmp_path / "third.tif", model=tiny_bundle, runtime="openvino")
+    assert len(tried) == 2
+
+
+PREDICTED = {"eager": 100.0, "compile": 200.0, "openvino": 10.0}
 
 CHILD = """
 import sys
