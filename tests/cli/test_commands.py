@@ -76,7 +76,7 @@ def test_batch_takes_what_predict_takes() -> None:
         predict, batch = (
             {p.name: p.default for p in cli.get_command(context, name).params} for name in ("predict", "batch")
         )
-    for name in ("scenes", "mosaic", "preview", "dry_run", "outputs", "references"):
+    for name in ("scenes", "mosaic", "preview", "report", "stac", "dry_run", "outputs", "references"):
         del predict[name]
     assert len(predict) > 30
     assert {name: batch.get(name, "is missing") for name in predict} == predict
@@ -122,8 +122,8 @@ def test_several_scenes_are_several_runs_and_a_broken_one_stops_no_other(tmp_pat
     runs = json.loads(result.stdout)["runs"]
     assert ["error" in run for run in runs] == [False, True, False]
     assert sorted(p.name for p in (tmp_path / "maps").iterdir()) == [
-        "1_classes.tif", "1_classes.tif.aux.xml", "1_classes.zarr",
-        "2_classes.tif", "2_classes.tif.aux.xml", "2_classes.zarr",
+        "1_classes.qml", "1_classes.sld", "1_classes.tif", "1_classes.tif.aux.xml", "1_classes.zarr",
+        "2_classes.qml", "2_classes.sld", "2_classes.tif", "2_classes.tif.aux.xml", "2_classes.zarr",
     ]  # fmt: skip
 
 

@@ -206,7 +206,9 @@ def test_a_store_that_is_being_deleted_is_never_taken_for_one_that_is_whole(
     again = geoseg.predict(scene, outputs=target, model=tiny_bundle)
     assert again.predicted_pixels == again.computed_pixels == 0
     assert target.read_bytes() == before
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.tif", "out.tif.aux.xml", "scene.tif"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "out.qml", "out.sld", "out.tif", "out.tif.aux.xml", "scene.tif",
+    ]  # fmt: skip
     with pytest.raises(FileExistsError):  # nothing was left any more
         geoseg.predict(scene, outputs=target, model=tiny_bundle)
 
