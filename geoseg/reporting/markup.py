@@ -43,7 +43,7 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], *, s
         cells = "".join(f"<td>{escape(cell)}</td>" for cell in rest)
         lines.append(f'<tr><th scope="row">{mark}{escape(first)}</th>{cells}</tr>')
     return (
-        f'<div class="wide"><table><caption>{escape(caption)}</caption><thead><tr>{top}</tr></thead>'
+        f'<div class="wide"><table><caption><span>{escape(caption)}</span></caption><thead><tr>{top}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>"
     )
 

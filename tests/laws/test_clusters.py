@@ -32,11 +32,12 @@ def local(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> dict[s
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
-    """The contents of the outputs in a folder by name; of the plan's record only the digest, for it tells costs."""
+    """The contents of the outputs in a folder by name; the plan's record tells costs and the timing seconds: only the digest."""
     files = [folder / "map.tif", *sorted((folder / "map.zarr").rglob("*"))]
     found = {str(p.relative_to(folder)): p.read_bytes() for p in files if p.is_file()}
     root = json.loads(found["map.zarr/zarr.json"])
     root["attributes"]["geoseg_plan"] = root["attributes"]["geoseg_plan"]["digest"]
+    assert root["attributes"].pop("geoseg_timing")["computed_pixels"] >= 0
     found["map.zarr/zarr.json"] = json.dumps(root).encode()
     return found
 

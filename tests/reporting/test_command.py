@@ -21,7 +21,7 @@ from geoseg.verbs.records import run_attributes
 OPTIONS: list[dict[str, Any]] = [
     {},
     {"patch_size": 256, "exact": True, "overlap": 64, "tile": 512, "batch_size": 3, "threads": 2},
-    {"contexts": 3, "fuse": "uniform"},
+    {"contexts": 3, "fuse": "equal"},
     {"contexts": "adaptive", "budget": 1.25},
     {"confidence": True, "probabilities": True, "zarr_format": 2, "stitch": "hann", "compress": "zstd"},
     {"bidx": (4, 3, 2), "nodata": 0.0, "resolution": "native", "device": "cpu", "runtime": "eager"},

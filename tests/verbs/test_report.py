@@ -13,6 +13,7 @@ import pytest
 
 import geoseg
 from geoseg.errors import GridError, OutputError, OutputExistsError, SceneError, SceneReadError
+from geoseg.geometry.ground import row_areas
 from geoseg.legend import Legend
 from geoseg.raster.styles import qml
 from geoseg.raster.zarr_store import open_store
@@ -71,7 +72,7 @@ def test_the_item_describes_the_outputs(run: Path, tiny_bundle: Path) -> None:
     assert all(path.exists() for path in found.values())
     assert item.assets["classes"].extra_fields["file:size"] == (run / "map.tif").stat().st_size
     assert item.properties["geoseg:plan_digest"] == open_store(run / "map.zarr").attributes["geoseg_plan_digest"]
-    assert [link.target for link in item.get_links("derived_from")] == [str(run / "scene.tif")]
+    assert [link.get_absolute_href() for link in item.get_links("derived_from")] == [str(run / "scene.tif")]
 
 
 def test_the_page_of_the_run_has_its_figures(run: Path) -> None:
@@ -80,8 +81,11 @@ def test_the_page_of_the_run_has_its_figures(run: Path) -> None:
     classes = store.read_classes(_whole(store.shape))
     for c in store.legend:
         assert f"{int((classes == c.id).sum()):,}" in shown
-    assert "126.00" not in shown  # hectares: 150 x 210 pixels of about 4 m2 on the ground
-    assert any(text.startswith("12.6") for text in shown)
+    ground = row_areas(store.geobox)
+    assert ground is not None
+    hectares = float(ground(_whole(store.shape)).sum()) * 210 / 1e4
+    assert hectares == pytest.approx(12.6, rel=0.01)  # pixels of 2 m in UTM
+    assert f"{hectares:,.2f}" in shown
     assert f"{store.attributes['metrics']['miou']:.3f}" in shown
     assert store.attributes["geoseg_plan_digest"] in shown
     timing = store.attributes["geoseg_timing"]
