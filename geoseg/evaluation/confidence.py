@@ -12,6 +12,7 @@ likelihood on held-out pixels. It moves confidence and no class.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,8 @@ BIN = 5
 
 COLDEST, HOTTEST = 0.05, 20.0
 """Temperatures that are looked at: beyond them nothing is gained, and a model that is always right has none."""
+
+_STEPS, _ENOUGH = 60, 1e-6
 
 ReliabilityCounts = npt.NDArray[np.int64]
 """(101, 2): pixels by percent of confidence, the wrong ones and the right ones; counts of parts add up."""
@@ -124,8 +127,9 @@ class TemperatureFit:
 def fit_temperature(logits: npt.NDArray[np.float32], channels: npt.NDArray[np.integer]) -> float:
     """The temperature of least negative log likelihood.
 
-    The likelihood is convex in 1/T: its slope, the mean over pixels of (expected logit - logit of the true class), is
-    zero there and nowhere else, so it is bisected.
+    The likelihood is convex in b = 1/T. Its slope, the mean over pixels of (expected logit - logit of the true class),
+    is zero there and nowhere else; the slope's own slope is the logits' mean variance. Newton's steps, halved intervals
+    where they lead away.
 
     Args:
         logits: (n, K).
@@ -136,32 +140,49 @@ def fit_temperature(logits: npt.NDArray[np.float32], channels: npt.NDArray[np.in
     """
     if not len(logits):
         raise ValueError("no pixel to fit a temperature on")
-    true = logits[np.arange(len(channels)), channels].astype(np.float64)
-    low, high = -np.log(HOTTEST), -np.log(COLDEST)  # logarithms of 1/T
-    for _ in range(40):
-        middle = (low + high) / 2
-        shares = _softmax(logits, float(np.exp(-middle)))
-        slope = float(((shares * logits).sum(1) - true).mean())
-        low, high = (low, middle) if slope > 0 else (middle, high)
-    return float(np.exp(-(low + high) / 2))
+    true = float(logits[np.arange(len(channels)), channels].mean(dtype=np.float64))
+    planes = np.array(logits.T, order="C")  # sums over a short last axis are slow
+    planes -= planes.max(0)
+    goal = true - float(logits.max(1).mean(dtype=np.float64))
+    low, high, beta = 1 / HOTTEST, 1 / COLDEST, 1.0
+    for end, beyond in ((high, -1), (low, 1)):
+        if (_slope(planes, end)[0] - goal) * beyond >= 0:
+            return 1 / end
+    for _ in range(_STEPS):
+        slope, curve = _slope(planes, beta)
+        slope -= goal
+        low, high = (low, beta) if slope > 0 else (beta, high)
+        after = beta - slope / curve if curve > 0 else low
+        if not low < after < high:
+            after = math.sqrt(low * high)
+        if abs(after / beta - 1) < _ENOUGH:
+            break
+        beta = after
+    return 1 / after
+
+
+def _slope(planes: npt.NDArray[np.float32], beta: float) -> tuple[float, float]:
+    """Means over pixels of the expectation and the variance of (K, n) logits, of which the highest are 0."""
+    shares = np.exp(planes * np.float32(beta))
+    shares /= shares.sum(0)
+    first = (shares * planes).sum(0)
+    second = (shares * np.square(planes)).sum(0)
+    return float(first.mean(dtype=np.float64)), float((second - first**2).mean(dtype=np.float64))
 
 
 def judge_temperature(
     logits: npt.NDArray[np.float32], channels: npt.NDArray[np.integer], temperature: float
 ) -> tuple[float, float]:
     """Mean negative log likelihood and ECE (of whole percents, as they are stored) at a temperature."""
-    shares = _softmax(logits, temperature)
-    likelihood = shares[np.arange(len(channels)), channels]
-    percent = (shares.max(1) * 100).round().astype(np.uint8)
+    planes = np.array(logits.T, np.float64, order="C")
+    planes -= planes.max(0)
+    shares = np.exp(planes / temperature)
+    shares /= shares.sum(0)
+    likelihood = shares[channels, np.arange(len(channels))]
+    percent = (shares.max(0) * 100).round().astype(np.uint8)
     won = logits.argmax(1).astype(np.uint8)
     counts = count_reliability(channels.astype(np.uint8), won, percent)
     return float(-np.log(np.maximum(likelihood, 1e-30)).mean()), expected_calibration_error(counts)
-
-
-def _softmax(logits: npt.NDArray[np.float32], temperature: float) -> npt.NDArray[np.float64]:
-    scaled = logits.astype(np.float64) / temperature
-    scaled = np.exp(scaled - scaled.max(1, keepdims=True))
-    return np.asarray(scaled / scaled.sum(1, keepdims=True))
 
 
 def _bins(counts: ReliabilityCounts) -> tuple[npt.NDArray[np.float64], ...]:

@@ -74,6 +74,14 @@ def test_windows_never_change_the_counts(three: list[np.ndarray], window: int, t
     np.testing.assert_array_equal(found.reliability, count_reliability(truth, prediction, percent))
 
 
+@pytest.mark.parametrize(("percent", "above", "to"), [(0, 0, 0.05), (5, 0, 0.05), (6, 0.05, 0.1), (100, 0.95, 1)])
+def test_bins_hold_their_upper_end(percent: int, above: float, to: float) -> None:
+    counts = no_reliability()
+    counts[percent] = 1, 2
+    (found,) = summarise_reliability(counts)["bins"]
+    assert (found["above"], found["to"], found["pixels"]) == (pytest.approx(above), to, 3)
+
+
 def test_errors_that_are_known() -> None:
     counts = no_reliability()
     counts[80] = 20, 80
