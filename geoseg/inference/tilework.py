@@ -124,7 +124,7 @@ def segment(
             )
         except OutOfMemoryError as error:
             raise OutOfMemoryError(f"{error} ({_memory_told(plan)})") from error
-        notes = predictor.notes(max(context.batch_size for context in passes.contexts))
+        notes = predictor.notes(max(context.batch_size for context in plan.passes.contexts))
         return result, TileTimes(read=read, compute=time.perf_counter() - begun, notes=notes)
 
     return _device_thread(plan.device, plan.runtime, plan.threads).submit(compute).result()
