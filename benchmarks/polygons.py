@@ -1,7 +1,7 @@
 """`geoseg export` against polygonising the whole array at once: time, peak memory, number and area of polygons.
 
     python benchmarks/polygons.py --sides 2000 5000 10000
-    python benchmarks/polygons.py --sides 2000 --options '--min-area 20' '--simplify 2'
+    python benchmarks/polygons.py --sides 2000 --options='--min-area 20' --options='--min-area 20 --simplify 2'
 
 Class maps are what `geoseg predict` makes of synthetic scenes with the default model (1 m pixels), made once. The whole
 array goes through rasterio.features.shapes, shapely and geopandas into a GeoPackage, as people do it; each run is a
@@ -43,7 +43,7 @@ def main() -> None:
     """Both ways per size, each in its own process, and the options asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sides", type=int, nargs="+", default=[2000, 5000, 10_000])
-    parser.add_argument("--options", nargs="*", default=[], help="of further exports, each in one word")
+    parser.add_argument("--options", action="append", default=[], help="of a further export: --options='--simplify 2'")
     parser.add_argument("--prepare", action="store_true", help="make the maps and stop")
     asked = parser.parse_args()
     rows = []

@@ -13,7 +13,8 @@ from geoseg.errors import ManifestError
 from geoseg.raster.stac import is_stac
 from geoseg.raster.urls import is_url, refuse_credentials
 from geoseg.verbs.batch_sources import SCENE_SUFFIXES, Record, read_records
-from geoseg.verbs.outputs import MAP_ENDING, stem_of, without_maps
+from geoseg.verbs.digests import MAP_ENDING, without_maps
+from geoseg.verbs.outputs import stem_of
 
 Kind = Literal["cog", "zarr", "preview", "gpkg"]
 """What a batch writes for each scene: a GeoTIFF, a Zarr store, a quick look, polygons in a GeoPackage."""

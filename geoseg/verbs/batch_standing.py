@@ -15,7 +15,8 @@ from geoseg.raster.tags import METRICS_TAG, read_tags
 from geoseg.raster.zarr_store import open_store, was_created
 from geoseg.verbs.batch_manifest import Kind
 from geoseg.verbs.batch_row import Row
-from geoseg.verbs.outputs import choose_outputs, digest_of
+from geoseg.verbs.digests import digest_of
+from geoseg.verbs.outputs import choose_outputs
 
 Standing = Literal["absent", "own", "foreign"]
 """What lies at an output."""

@@ -9,23 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from geoseg.errors import OutputError, OutputExistsError, SceneReadError
+from geoseg.errors import OutputError, OutputExistsError
 from geoseg.raster.atomic import part_path, refuse_existing, refuse_unwritable
 from geoseg.raster.local_folder import LocalFolder
-from geoseg.raster.locations import PLAN_DIGEST, Location, root_attributes
+from geoseg.raster.locations import Location
 from geoseg.raster.locks import Locks, hold, holder_of, refuse_held
 from geoseg.raster.places import is_claimed, is_store_url, location_of, refuse_strangers, was_created
 from geoseg.raster.styles import style_paths
-from geoseg.raster.tags import PLAN_DIGEST_TAG, read_tags
 from geoseg.raster.urls import is_url, refuse_credentials
+from geoseg.verbs.digests import MAP_ENDING, UNSIGNED, carries, is_own
 
 _COG_SUFFIXES = (".tif", ".tiff")
 
 VECTOR_SUFFIXES = (".gpkg", ".parquet", ".fgb", ".geojson")
 """Of files of polygons."""
-
-_UNSIGNED = (".png", ".fgb", ".geojson", ".qml", ".sld", ".json", ".html", ".htm")
-"""Of outputs that carry no digest of the plan that made them."""
 
 _ENDINGS = {"preview": (".png",), "stac": (".json",), "report": (".html", ".htm")}
 _NAMES = {"preview": "the quick look", "stac": "the STAC item", "report": "the report"}
@@ -78,10 +75,6 @@ class Outputs:
     def places(self) -> tuple[Location, ...]:
         """All of them, as what is locked and tidied."""
         return tuple(location_of(p) for p in self.paths)
-
-
-MAP_ENDING = "_classes"
-"""What the stems of maps end in where nothing else is asked for."""
 
 
 def stem_of(scene: str) -> str:
@@ -169,7 +162,7 @@ def refuse_outputs(outputs: Outputs, *, scene: str, overwrite: bool, plan_digest
         if isinstance(path, Path):
             refuse_unwritable(path)
     for path in (p for p in outputs.files if p not in outputs.styles):
-        own = plan_digest is not None and (path.suffix.lower() in _UNSIGNED or _carries(path, plan_digest))
+        own = plan_digest is not None and (path.suffix.lower() in UNSIGNED or carries(path, plan_digest))
         refuse_existing(path, overwrite=overwrite or own)
     store = outputs.store
     if store is None or (plan_digest is not None and (outputs.part.finishing() or is_own(store, plan_digest))):
@@ -189,11 +182,6 @@ def refuse_busy(outputs: Outputs) -> None:
         refuse_held(place)
 
 
-def is_own(store: Location, plan_digest: str) -> bool:
-    """True if the plan of that digest made the store."""
-    return root_attributes(store).get(PLAN_DIGEST) == plan_digest
-
-
 def is_finished(outputs: Outputs, *, plan_digest: str) -> bool:
     """True if all outputs are in place, by the hand of the run that was stopped: there is only tidying up to do."""
     store, part = outputs.store, outputs.part
@@ -201,10 +189,10 @@ def is_finished(outputs: Outputs, *, plan_digest: str) -> bool:
         return False
     if store is not None and not is_own(store, plan_digest):
         return False
-    signed = [path for path in outputs.files if path.suffix.lower() not in _UNSIGNED]
+    signed = [path for path in outputs.files if path.suffix.lower() not in UNSIGNED]
     if not signed and store is None:
         return False  # nothing tells whose they are
-    return all(path.is_file() for path in outputs.files) and all(_carries(path, plan_digest) for path in signed)
+    return all(path.is_file() for path in outputs.files) and all(carries(path, plan_digest) for path in signed)
 
 
 def is_begun(outputs: Outputs) -> bool:
@@ -241,35 +229,6 @@ def _probe(path: Path) -> None:
         probe = part_path(path, suffix=".probe")
         probe.touch()
         probe.unlink()
-
-
-def _carries(path: Path, plan_digest: str) -> bool:
-    """True if a COG, GeoPackage or GeoParquet was made by the plan of that digest."""
-    return path.suffix.lower() not in _UNSIGNED and path.is_file() and digest_of(path) == plan_digest
-
-
-def digest_of(path: Path | str) -> str | None:
-    """Of the plan that made a map; None if there is none, or it does not say."""
-    if str(path).endswith(".zarr"):
-        found = root_attributes(location_of(path)).get(PLAN_DIGEST)
-        return None if found is None else str(found)
-    if Path(path).suffix.lower() in VECTOR_SUFFIXES:
-        from geoseg.raster.vector import read_metadata  # not at the top: Arrow is for those who want polygons
-
-        return read_metadata(Path(path)).get(PLAN_DIGEST)
-    try:
-        return read_tags(Path(path)).get(PLAN_DIGEST_TAG)
-    except SceneReadError:
-        return None
-
-
-def without_maps(paths: Sequence[str]) -> tuple[list[str], int]:
-    """Files that a pattern found, without the maps that geoseg wrote beside scenes; and how many those are.
-
-    Only files of the default names are looked into: opening ten thousand scenes takes long.
-    """
-    kept = [p for p in paths if not Path(p).stem.endswith(MAP_ENDING) or digest_of(p) is None]
-    return kept, len(paths) - len(kept)
 
 
 def _refuse_second(found: Path | str | None, target: str | os.PathLike[str]) -> None:

@@ -99,9 +99,8 @@ def predict(
     Args:
         scene: path or URL of anything rasterio opens; a STAC document; or a list of paths, URLs, globs and
             ``@list.txt`` that together are one scene.
-        outputs: ``*.tif`` (Cloud Optimized GeoTIFF), ``*.zarr`` and polygon targets (``*.gpkg``, ``*.parquet``,
-            ``*.fgb``, ``*.geojson``), or a folder; none for
-            ``<stem>_classes.tif`` and ``.zarr`` beside the scene (of several files, the first one's stem and folder).
+        outputs: ``*.tif`` (Cloud Optimized GeoTIFF), ``*.zarr`` and polygons (``*.gpkg|parquet|fgb|geojson``), or a
+            folder; none for ``<stem>_classes.tif`` and ``.zarr`` beside the (first) scene.
         model: a bundle or its path, None for the one that ships with geoseg, or a ``torch.nn.Module`` that gives
             logits (N, K, h, w) for unnormalised float32 (N, C, h, w).
         reference: a label raster to score against, on the output's grid by nearest neighbour.
@@ -133,6 +132,7 @@ def predict(
             )
         remarks: list[str] = []
         metrics = _finish(tiles, wanted, on_progress=on_progress, note=remarks.append)
+    remarks += [] if metrics is None else score_notes(metrics)
     ended = time.perf_counter()
     plan, progress, truth = tiles.plan, tiles.progress, tiles.truth
     return PredictResult(
@@ -144,13 +144,7 @@ def predict(
         predicted_pixels=progress.pixels_done - progress.resumed_pixels,
         computed_pixels=progress.computed_pixels,
         peak_rss_bytes=peak_rss_bytes(),
-        notes=(
-            *plan.notes,
-            *progress.notes,
-            *(() if truth is None else truth.notes),
-            *(() if metrics is None else score_notes(metrics)),
-            *remarks,
-        ),
+        notes=(*plan.notes, *progress.notes, *(() if truth is None else truth.notes), *remarks),
     )
 
 

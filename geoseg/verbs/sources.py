@@ -11,7 +11,7 @@ from pathlib import Path
 from geoseg.errors import OutputError, SceneError, SceneReadError
 from geoseg.raster.stac import is_stac, stac_items
 from geoseg.raster.urls import is_url, refuse_credentials
-from geoseg.verbs.outputs import without_maps
+from geoseg.verbs.digests import without_maps
 
 SceneLike = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 """One path or URL, or several that are one scene."""

@@ -88,10 +88,18 @@ def test_a_run_that_stopped_after_its_polygons_goes_on(
     assert found(tmp_path / "a.gpkg") == found(tmp_path / "b.gpkg")
 
 
-def test_another_runs_polygons_are_not_replaced(scene: Path, tiny_bundle: Path, tmp_path: Path) -> None:
-    """Left by a run that was stopped, with a strange file at one of its outputs."""
+def test_a_strangers_file_is_not_replaced_by_a_run_that_goes_on(
+    scene: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     outputs = [tmp_path / "a.zarr", tmp_path / "a.gpkg"]
-    (tmp_path / ".a.zarr.lock").write_text("{}")
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(finishing, "finish_store", stop)
+        with pytest.raises(KeyboardInterrupt):
+            geoseg.predict(scene, outputs=outputs, model=tiny_bundle)
     (tmp_path / "a.gpkg").write_bytes(b"mine")
     with pytest.raises(OutputExistsError, match=r"a\.gpkg"):
         geoseg.predict(scene, outputs=outputs, model=tiny_bundle)
