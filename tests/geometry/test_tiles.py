@@ -20,6 +20,7 @@ def test_wide_tiles_are_as_wide_as_their_pixels_allow(height: int, width: int, s
     assert 1 <= grid.cells[0] <= rows.count
     assert 1 <= grid.cells[1] <= cols.count
     if grid.shape[1] == 1:
+        assert rows.stride * width <= most or cols.count == 1
         assert grid.cells[0] * rows.stride * width <= most or grid.cells[0] == 1
     else:  # one row of cells, and fewer parts would be too many pixels
         assert grid.cells[0] == 1
