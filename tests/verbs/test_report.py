@@ -145,7 +145,7 @@ def test_what_cannot_be_reported_is_refused(run: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.html"))
 
 
-@pytest.mark.parametrize("name", ["map.qml", "map.sld", "map.html", "map.json"])
+@pytest.mark.parametrize("name", ["map.html", "map.json"])
 def test_what_is_there_is_not_replaced_unasked(tmp_path: Path, tiny_bundle: Path, name: str) -> None:
     scene = write_scene(tmp_path / "scene.tif", random_pixels((64, 64)))
     (tmp_path / name).write_text("mine")
@@ -205,3 +205,13 @@ def _whole(shape: tuple[int, int]) -> Any:
     from geoseg.geometry.windows import Window
 
     return Window.whole(shape)
+
+
+def test_a_style_that_is_there_stays_unless_told(tmp_path: Path, tiny_bundle: Path) -> None:
+    scene = write_scene(tmp_path / "scene.tif", random_pixels((64, 64)))
+    (tmp_path / "map.qml").write_text("mine")
+    where: dict[str, Any] = {"outputs": tmp_path / "map.tif", "model": tiny_bundle, **SMALL, "confidence": False}
+    geoseg.predict(scene, **where)
+    assert (tmp_path / "map.qml").read_text() == "mine"
+    geoseg.predict(scene, **where, overwrite=True)
+    assert (tmp_path / "map.qml").read_text() != "mine"
