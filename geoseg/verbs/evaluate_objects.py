@@ -68,7 +68,7 @@ def evaluate_objects(
         threshold: least IoU of a match.
         column: that tells the class of a polygon in both files; None takes one that both have (``class_name``,
             ``class_id``), or compares all polygons as one class.
-        classes: of the prediction, all that count; those of a reference without classes are then all of them.
+        classes: that count; of a reference without the column every polygon then does.
         layers: of the two files; None is the first.
 
     Raises:
@@ -83,16 +83,15 @@ def evaluate_objects(
     for uri, what in zip(uris, ("the prediction", "the reference"), strict=True):
         refuse_credentials(uri, what=what)
     columns = [columns_of(uri, layer=layer) for uri, layer in zip(uris, layers, strict=True)]
-    shared = column or common_column(columns)
-    told = [shared or (common_column(columns[:1]) if classes else None), shared]
-    found, reference = (
-        read_objects(uri, layer=layer, column=name) for uri, layer, name in zip(uris, layers, told, strict=True)
-    )
+    name = column or common_column(columns) or (common_column(columns[:1]) if classes else None)
+    shared = name if not classes or name in columns[1] else None  # a reference of one class need not say so
+    found = read_objects(uris[0], layer=layers[0], column=name)
+    reference = read_objects(uris[1], layer=layers[1], column=shared)
     ours, theirs = found.geometries, onto_crs(reference, found.crs, uri=found.uri)
     our_classes = np.full(len(ours), "", object) if found.classes is None else found.classes
     their_classes = np.full(len(theirs), "", object) if reference.classes is None else reference.classes
     if classes:
-        _refuse_strange(classes, told[0], our_classes, uri=uris[0])
+        _refuse_strange(classes, name, our_classes, uri=uris[0])
         wanted = np.isin(our_classes.astype(str), list(classes))
         ours, our_classes = ours[wanted], our_classes[wanted]
         if shared is not None:

@@ -65,6 +65,8 @@ def test_one_class_against_a_reference_of_it_alone(files: tuple[Path, Path], tmp
     footprints = write(tmp_path / "footprints.gpkg", squares([(0, 0), (0, 100)]), height=[3.0, 4.0])
     found = evaluate_objects(files[1], footprints, classes=["building"])
     assert [found.classes[0][k] for k in ("name", "predicted", "truth", "matched")] == ["all", 4, 2, 1]
+    named = evaluate_objects(files[1], footprints, classes=["building"], column="class_name")
+    assert named.classes == found.classes
     plain = evaluate_objects(files[1], footprints)
     assert plain.classes[0]["matched"] == 2
     assert any("one class" in note for note in plain.notes)
