@@ -21,8 +21,8 @@ from common import GEOSEG, WORK, machine, median, run_child, synthetic_scene, ta
 
 import geoseg
 from geoseg.inference import machine as machine_room
-from geoseg.inference import seconds as seconds_room
 from geoseg.inference.machine import free_share
+from geoseg.inference.runtime_choice import SPEEDS
 
 
 def main() -> None:
@@ -73,7 +73,8 @@ def _on_a_free_machine(scene: str) -> float:
     with patch.object(machine_room, "free_share", lambda: 1.0):
         made = geoseg.plan(scene)
     assert made.cost.seconds is not None
-    return seconds_room._START + (made.cost.seconds - seconds_room._START) * made.threads
+    start = SPEEDS[made.runtime].start
+    return start + (made.cost.seconds - start) * made.threads
 
 
 def _processor_seconds() -> float:

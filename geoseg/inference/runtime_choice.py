@@ -31,7 +31,7 @@ class Speed:
     """What a runtime costs on a CPU."""
 
     start: float
-    """Seconds from the start of a run to the first patch: imports, the network's weights."""
+    """Seconds of a run that do not grow with the scene: imports, the network's weights, planning, closing."""
     per_shape: float
     """Seconds until the first patch of a size is through, beyond its arithmetic: what is compiled for it."""
     efficiency: float
@@ -41,9 +41,9 @@ class Speed:
 
 
 SPEEDS: Mapping[PlannedRuntime, Speed] = {
-    "eager": Speed(start=4.5, per_shape=0.0, efficiency=0.5, libraries_bytes=1_200_000_000),
-    "compile": Speed(start=6.0, per_shape=35.0, efficiency=0.5, libraries_bytes=1_600_000_000),
-    "openvino": Speed(start=0.7, per_shape=0.5, efficiency=0.85, libraries_bytes=600_000_000),
+    "eager": Speed(start=6.0, per_shape=0.0, efficiency=0.5, libraries_bytes=1_200_000_000),
+    "compile": Speed(start=7.5, per_shape=35.0, efficiency=0.5, libraries_bytes=1_600_000_000),
+    "openvino": Speed(start=2.9, per_shape=0.5, efficiency=0.85, libraries_bytes=600_000_000),
 }
 
 CONVERSION_SECONDS = 15.0
