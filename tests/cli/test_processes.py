@@ -73,7 +73,8 @@ def test_a_signal_stops_cleanly_and_the_same_command_goes_on(
     assert again.returncode == 0, stderr
     assert "continuing:" in stderr
     assert sorted(p.name for p in large_scene.parent.iterdir()) == [
-        "scene.tif", "scene_classes.tif", "scene_classes.tif.aux.xml", "scene_classes.zarr",
+        "scene.tif", "scene_classes.qml", "scene_classes.sld", "scene_classes.tif", "scene_classes.tif.aux.xml",
+        "scene_classes.zarr",
     ]  # fmt: skip
 
 
