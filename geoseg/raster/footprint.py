@@ -31,7 +31,7 @@ def footprint_of(box: GeoBox) -> Footprint | None:
     """The outline of a grid; None where nothing ties it to the earth: no CRS or transform, GCPs, or another planet."""
     if box.crs is None or box.transform == IDENTITY or box.gcps:
         return None
-    ring = _ring(box)
+    ring = _ring(box, box.crs)
     if ring is None:
         return None
     lon, lat = ring.T
@@ -45,7 +45,7 @@ def footprint_of(box: GeoBox) -> Footprint | None:
     return Footprint(geometry=_cut(lon, lat), bbox=_rounded(west, south, east - 360, north))
 
 
-def _ring(box: GeoBox) -> npt.NDArray[np.float64] | None:
+def _ring(box: GeoBox, wkt: str) -> npt.NDArray[np.float64] | None:
     """(n, 2): longitude and latitude of the outline, anticlockwise, without a jump; not closed."""
     import pyproj
 
@@ -55,7 +55,7 @@ def _ring(box: GeoBox) -> npt.NDArray[np.float64] | None:
     rows = np.concatenate([steps, 1 + 0 * steps, 1 - steps, 0 * steps]) * height
     a, b, c, d, e, f = box.transform
     try:
-        crs = pyproj.CRS.from_wkt(str(box.crs))
+        crs = pyproj.CRS.from_wkt(wkt)
         to_degrees = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
         lon, lat = to_degrees.transform(a * cols + b * rows + c, d * cols + e * rows + f)
     except pyproj.exceptions.ProjError:

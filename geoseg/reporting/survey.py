@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -171,22 +172,26 @@ def block_mean(values: Bytes, valid: npt.NDArray[np.bool_], *, factor: int) -> B
 
 def _sum(totals: list[_Total], small: _Small) -> Survey:
     pixels = np.sum([t.pixels for t in totals], axis=0)
-    areas = None if totals[0].areas is None else np.sum([t.areas for t in totals if t.areas is not None], axis=0)
     found = [int(i) for i in np.flatnonzero(pixels) if i != IGNORE]
+    areas = _added([t.areas for t in totals])
     if areas is not None and not np.isfinite(areas[found]).all():
         areas = None  # a part of the grid lies beyond the edge of its projection
-    confidence = None
-    if totals[0].confidence is not None:
-        confidence = np.sum([t.confidence for t in totals if t.confidence is not None], axis=0)[:, :101]
+    confidence = _added([t.confidence for t in totals])
     return Survey(
         pixels={i: int(pixels[i]) for i in found},
         empty=int(pixels[IGNORE]),
         areas=None if areas is None else {i: float(areas[i]) for i in found},
-        confidence=confidence,
+        confidence=None if confidence is None else confidence[:, :101].astype(np.int64),
         small_confidence=small.confidence,
         small_context=small.context,
         small_errors=small.errors,
     )
+
+
+def _added(parts: Sequence[npt.NDArray[Any] | None]) -> npt.NDArray[Any] | None:
+    """The sum of what the threads counted; None if they did not."""
+    found = [part for part in parts if part is not None]
+    return np.sum(found, axis=0) if found else None
 
 
 class _Shared:
