@@ -100,8 +100,8 @@ def jobs_of(
             Path(o).suffix.lower() in (".tif", ".tiff", ".zarr", *VECTOR_SUFFIXES) for o in outputs
         ):
             raise OutputError(f"{len(scenes)} scenes need a folder: -o FOLDER, not {' '.join(outputs)}")
-        for option, target in (("preview", preview), ("report", report), ("stac", stac)):
-            if target is not None:
+        for option, extra in (("preview", preview), ("report", report), ("stac", stac)):
+            if extra is not None:
                 raise OutputError(f"--{option} is for one scene at a time")
         outputs = [os.path.join(o, "") for o in outputs]  # noqa: PTH118 - the trailing slash makes it a folder
     found: dict[Path | str, str] = {}
