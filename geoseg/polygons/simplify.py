@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from geoseg.errors import PlanError
 from geoseg.polygons.ragged import Ints
@@ -49,9 +50,9 @@ def simplified(found: Iterable[Regions], *, tolerance: float, step: tuple[float,
     kept.clear()
     if not len(whole):
         return whole
-    scale = np.array(step)
+    scale = _exact(step)
     shapes = shapely.coverage_simplify(
-        polygons_of(whole, lambda corners: corners * scale), tolerance, simplify_boundary=False
+        polygons_of(whole, lambda corners: corners * scale), tolerance / min(step), simplify_boundary=False
     )
     _, coords, (closed, parts) = shapely.to_ragged_array(shapes)
     corners = np.rint(coords / scale).astype(np.int32)
@@ -61,6 +62,15 @@ def simplified(found: Iterable[Regions], *, tolerance: float, step: tuple[float,
     rings = closed - np.arange(len(closed))
     made = replace(whole, coords=corners[inner], rings=rings, parts=parts.astype(np.int64))
     return _turned(made)
+
+
+def _exact(step: tuple[float, float]) -> npt.NDArray[np.float64]:
+    """(across, down): sides of a pixel, the shorter one 1, the other to a thousandth.
+
+    In these units all vertices are exact numbers: a vertex that lies on an edge is seen to do so. In metres it may lie
+    beside it by a rounding error, and what is found to be clear of it there would touch it in the end.
+    """
+    return np.round(np.array(step) / min(step) * 1024) / 1024
 
 
 def _turned(regions: Regions) -> Regions:
