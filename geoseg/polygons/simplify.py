@@ -70,7 +70,7 @@ def _exact(step: tuple[float, float]) -> npt.NDArray[np.float64]:
     In these units all vertices are exact numbers: a vertex that lies on an edge is seen to do so. In metres it may lie
     beside it by a rounding error, and what is found to be clear of it there would touch it in the end.
     """
-    return np.round(np.array(step) / min(step) * 1024) / 1024
+    return np.asarray(np.round(np.array(step) / min(step) * 1024) / 1024)
 
 
 def _turned(regions: Regions) -> Regions:
