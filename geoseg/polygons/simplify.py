@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from geoseg.errors import PlanError
 from geoseg.polygons.ragged import Ints
@@ -34,6 +35,26 @@ def simplified(found: Iterable[Regions], *, tolerance: float, step: tuple[float,
     """
     import shapely
 
+    whole = _gathered(found, memory)
+    if not len(whole):
+        return whole
+    scale = _exact(step)
+    shapes = shapely.coverage_simplify(
+        polygons_of(whole, lambda corners: np.asarray(corners, np.float64) * scale),
+        tolerance / min(step),
+        simplify_boundary=False,
+    )
+    _, coords, (closed, parts) = shapely.to_ragged_array(shapes)
+    closed = closed.astype(np.int64)
+    inner = np.ones(len(coords), np.bool_)
+    inner[closed[1:] - 1] = False  # the vertex that closes a ring
+    corners = np.rint(coords / scale).astype(np.int32)[inner]
+    rings = closed - np.arange(len(closed))
+    return _turned(replace(whole, coords=corners, rings=rings, parts=parts.astype(np.int64)))
+
+
+def _gathered(found: Iterable[Regions], memory: float) -> Regions:
+    """All regions, in an order that tiles do not decide: of equal triangles the first one goes."""
     most = int(memory / BYTES_PER_VERTEX)
     kept: list[Regions] = []
     vertices = 0
@@ -45,22 +66,16 @@ def simplified(found: Iterable[Regions], *, tolerance: float, step: tuple[float,
                 f"--simplify holds all borders at once: more than {most:,} vertices need more than the"
                 f" {memory / 1e9:.1f} GB there are for it; leave it out, raise --min-area, or export parts of the map"
             )
-    whole = in_order(Regions.concatenate(kept))  # of equal triangles the first one goes: tiles must not decide which
-    kept.clear()
-    if not len(whole):
-        return whole
-    scale = np.array(step)
-    shapes = shapely.coverage_simplify(
-        polygons_of(whole, lambda corners: corners * scale), tolerance, simplify_boundary=False
-    )
-    _, coords, (closed, parts) = shapely.to_ragged_array(shapes)
-    corners = np.rint(coords / scale).astype(np.int32)
-    closed = closed.astype(np.int64)
-    inner = np.ones(len(corners), np.bool_)
-    inner[closed[1:] - 1] = False  # the vertex that closes a ring
-    rings = closed - np.arange(len(closed))
-    made = replace(whole, coords=corners[inner], rings=rings, parts=parts.astype(np.int64))
-    return _turned(made)
+    return in_order(Regions.concatenate(kept))
+
+
+def _exact(step: tuple[float, float]) -> npt.NDArray[np.float64]:
+    """(across, down): sides of a pixel, the shorter one 1, the other to a thousandth.
+
+    In these units all vertices are exact numbers: a vertex that lies on an edge is seen to do so. In metres it may lie
+    beside it by a rounding error, and what is found to be clear of it there would touch it in the end.
+    """
+    return np.asarray(np.round(np.array(step) / min(step) * 1024) / 1024)
 
 
 def _turned(regions: Regions) -> Regions:

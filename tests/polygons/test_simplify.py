@@ -30,6 +30,14 @@ def test_no_gaps_no_overlaps_and_the_same_ground(step: tuple[float, float]) -> N
     np.testing.assert_array_equal(made.facts.pixels, regions.facts.pixels[np.argsort(regions.facts.first)])
 
 
+@pytest.mark.parametrize("seed", [17, 29])
+def test_a_vertex_on_an_edge_is_seen_to_be_on_it(seed: int) -> None:
+    """In metres these maps gave polygons that touch themselves: a rounding error beside an edge is on it in the end."""
+    regions = traced(smooth(250, seed=seed), 125, vertices=JUNCTIONS)
+    made = simplified([regions], tolerance=2 * 1.0004, step=(1.0004, 1.0004), memory=1e9)
+    assert shapely.is_valid(shapes(made)).all()
+
+
 def test_tiles_change_nothing() -> None:
     classes = smooth(150, seed=6)
     found = []
