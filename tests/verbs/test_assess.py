@@ -66,6 +66,8 @@ def test_a_sample_lies_where_it_says(drawn: tuple[Path, np.ndarray]) -> None:
     assert all(value is None for value in columns["reference"])
     with rasterio.open(sample.with_name("map.tif")) as dataset:
         points = shapely.get_coordinates(shapely.from_wkb(wkb))
+        centres = dataset.xy(columns["row"], columns["col"], offset="center")
+        np.testing.assert_allclose(points.T, np.array(centres))
         assert [int(v[0]) for v in dataset.sample(points)] == columns["map_class"].tolist()
     assert (ids[columns["row"], columns["col"]] == columns["map_class"]).all()
     strata, _, _, rows = pyogrio.raw.read(sample, layer="strata", read_geometry=False)
