@@ -59,8 +59,8 @@ def _confusion(names: Sequence[str], matrix: Sequence[Sequence[int]], swatches: 
         cells = "".join(_cell(count, total, pair=(name, names[j]), hit=i == j) for j, count in enumerate(counts))
         lines.append(f'<tr><th scope="row">{markup.swatch(swatches[i])}{escape(name)}</th>{cells}</tr>')
     return (
-        '<div class="wide"><table class="confusion"><caption><span>Confusion: of each class of the reference (row), the share'
-        f" that the map calls so (column)</span></caption><thead><tr><td></td>{head}</tr></thead>"
+        '<div class="wide"><table class="confusion"><caption><span>Confusion: of each class of the reference (row), the'
+        f" share that the map calls so (column)</span></caption><thead><tr><td></td>{head}</tr></thead>"
         f"<tbody>{''.join(lines)}</tbody></table></div>"
     )
 
