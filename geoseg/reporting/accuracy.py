@@ -56,17 +56,21 @@ def _confusion(names: Sequence[str], matrix: Sequence[Sequence[int]], swatches: 
     lines = []
     for i, (name, counts) in enumerate(zip(names, matrix, strict=True)):
         total = sum(counts)
-        cells = "".join(
-            f'<td class="{"hit" if i == j else "miss"}" style="--v:{count / total if total else 0:.3f}"'
-            f' title="{escape(name)} taken for {escape(names[j])}: {count:,} pixels">{_share(count, total)}</td>'
-            for j, count in enumerate(counts)
-        )
+        cells = "".join(_cell(count, total, pair=(name, names[j]), hit=i == j) for j, count in enumerate(counts))
         lines.append(f'<tr><th scope="row">{markup.swatch(swatches[i])}{escape(name)}</th>{cells}</tr>')
     return (
         '<div class="wide"><table class="confusion"><caption><span>Confusion: of each class of the reference (row), the'
         f" share that the map calls so (column)</span></caption><thead><tr><td></td>{head}</tr></thead>"
         f"<tbody>{''.join(lines)}</tbody></table></div>"
     )
+
+
+def _cell(count: int, total: int, *, pair: tuple[str, str], hit: bool) -> str:
+    """One share; ``pair`` is the reference's class and the map's."""
+    said = escape(f"{pair[0]} taken for {pair[1]}: {count:,} pixels")
+    weight = count / total if total else 0
+    kind = "hit" if hit else "miss"
+    return f'<td class="{kind}" style="--v:{weight:.3f}" title="{said}">{_share(count, total)}</td>'
 
 
 def _share(count: int, total: int) -> str:

@@ -14,7 +14,7 @@ import pyproj
 import pystac
 import pytest
 import shapely
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pystac.extensions.classification import ClassificationExtension
 from pystac.extensions.file import FileExtension
@@ -154,6 +154,7 @@ def test_a_grid_without_a_place_has_no_geometry(tmp_path: Path, box: GeoBox) -> 
     st.integers(1, 300),
     st.integers(1, 300),
 )
+@example(60, 10.0, 500.0, 0.0, 300, 300)
 def test_every_pixel_corner_lies_in_the_footprint(
     zone: int, lat: float, size: float, turn: float, height: int, width: int
 ) -> None:
@@ -167,6 +168,7 @@ def test_every_pixel_corner_lies_in_the_footprint(
     assert found is not None
     shape = shapely.geometry.shape(found.geometry)
     assert shape.is_valid
+    assert all(part.exterior.is_ccw for part in getattr(shape, "geoms", [shape]))
     corners = [box.world(col, row) for row in (0, height / 2, height) for col in (0, width / 2, width)]
     lon, lats = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(*zip(*corners, strict=True))
     around = shapely.buffer(shape, 0.02 * size * max(height, width) / 111_000 + 1e-6)
@@ -175,6 +177,7 @@ def test_every_pixel_corner_lies_in_the_footprint(
     assert -180 <= west <= 180
     assert -180 <= east <= 180
     assert south <= north
+    assert (east - west) % 360 < 30  # 150 km at 80 degrees are 8
     assert (west > east) == (found.geometry["type"] == "MultiPolygon")
 
 
