@@ -32,7 +32,6 @@ def local(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> dict[s
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
-    """The contents of the outputs in a folder by name; records of cost and time differ, so of plans only the digest."""
     """The contents of the outputs in a folder by name; the records of plan and timing tell costs, and are left out."""
     files = [folder / "map.tif", *sorted((folder / "map.zarr").rglob("*"))]
     found = {str(p.relative_to(folder)): p.read_bytes() for p in files if p.is_file()}
