@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -76,8 +77,12 @@ def test_a_batch_killed_at_any_moment_goes_on(tmp_path: Path, tiny_bundle: Path,
             if state == "done":
                 files = _files(often, name)
                 assert done.setdefault(name, files) == files
-        if process.returncode == 0:
+        if process.returncode == 0 and kills:
             break
+        if process.returncode == 0:  # the first run was slowed by others, and this one ended before its time
+            whole /= 2
+            shutil.rmtree(often)
+            done.clear()
     else:
         subprocess.run(command("often"), check=True)
     assert kills
