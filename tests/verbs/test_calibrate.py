@@ -51,8 +51,9 @@ def test_the_table_is_what_predict_says(pair: tuple[Path, Path], tiny_bundle: Pa
     assert next(r.miou for r in table.rows if r.size == chosen) >= best - 0.001
     before, after = open_bundle(tiny_bundle), open_bundle(tmp_path / "new.safetensors")
     assert replace(after.card, calibration=None, temperature=1.0, temperature_fit={}) == before.card
+    weights = after.load_network().state_dict()
     for name, tensor in before.load_network().state_dict().items():
-        assert (after.load_network().state_dict()[name] == tensor).all()
+        assert (weights[name] == tensor).all()
 
 
 def test_counts_of_several_scenes_are_summed(pair: tuple[Path, Path], tiny_bundle: Path, tmp_path: Path) -> None:
