@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +15,7 @@ from geoseg.evaluation.confidence import ReliabilityCounts, count_reliability, n
 from geoseg.evaluation.confusion import Confusion, Counts, Ids, pair_counts
 from geoseg.evaluation.discs import near_another, reach
 from geoseg.evaluation.metrics import summarise
-from geoseg.geometry.windows import Window, split
+from geoseg.geometry.windows import SharedWindows, Window, split
 from geoseg.legend import IGNORE, Legend
 
 ReadWindow = Callable[[Window], Ids]
@@ -133,7 +132,7 @@ def compare_windows(
         threads: how many windows are read at once.
     """
     side = max(window // rules.block, 1) * rules.block if rules.block else window
-    source = _Shared(split(shape, size=(side, side)))
+    source = SharedWindows(split(shape, size=(side, side)))
 
     def work() -> Comparison:
         found = Comparison()
@@ -210,24 +209,3 @@ def _grown(read: ReadWindow, part: Window, shape: tuple[int, int], halo: int) ->
     out = np.full(wanted.shape, IGNORE, np.uint8)
     out[there.within(wanted)] = read(there)
     return out
-
-
-class _Shared:
-    """Windows that several threads take from, each once, in order."""
-
-    def __init__(self, windows: Iterator[Window]) -> None:
-        self._windows = windows
-        self._lock = threading.Lock()
-        self._stopped = False
-
-    def __iter__(self) -> Iterator[Window]:
-        while True:
-            with self._lock:
-                window = None if self._stopped else next(self._windows, None)
-            if window is None:
-                return
-            yield window
-
-    def stop(self) -> None:
-        with self._lock:
-            self._stopped = True

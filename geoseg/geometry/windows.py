@@ -6,6 +6,7 @@ rasterio allows, are refused. Offsets may be negative: a window may reach past t
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -116,3 +117,29 @@ def split(shape: tuple[int, int], *, size: tuple[int, int]) -> Iterator[Window]:
             yield Window(
                 row_off=row, col_off=col, height=min(size[0], shape[0] - row), width=min(size[1], shape[1] - col)
             )
+
+
+class SharedWindows:
+    """Windows that several threads take from, each once, in order.
+
+    Args:
+        windows: what there is to take.
+    """
+
+    def __init__(self, windows: Iterator[Window]) -> None:
+        self._windows = windows
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def __iter__(self) -> Iterator[Window]:
+        while True:
+            with self._lock:
+                window = None if self._stopped else next(self._windows, None)
+            if window is None:
+                return
+            yield window
+
+    def stop(self) -> None:
+        """No more windows, for anybody."""
+        with self._lock:
+            self._stopped = True

@@ -6,11 +6,8 @@ from geoseg.geometry.lattice import Lattice
 from geoseg.geometry.tiles import TileGrid
 from geoseg.inference.known import Known
 from geoseg.inference.passes import ContextPass
+from geoseg.models.batching import MOST_PATCHES
 
-BATCH_PIXELS = {"cpu": 1_200_000, "cuda": 8_000_000}
-"""Input pixels of a batch by device: enough to fill the machine, small enough for its memory."""
-
-_MOST_PATCHES = {"cpu": 16, "cuda": 64}
 _QUICKER = 0.8  # smaller differences of measured time are the machine's mood
 
 
@@ -23,7 +20,7 @@ def most_patches(lattice: Lattice, pixels: int, *, device: str, asked: int | Non
         device: ``cpu`` or ``cuda``.
         asked: most patches that were asked for.
     """
-    most = asked or _MOST_PATCHES[device]
+    most = asked or MOST_PATCHES[device]
     return max(1, min(most, pixels // (lattice.patch[0] * lattice.patch[1])))
 
 

@@ -14,14 +14,12 @@ from geoseg.inference.passes import Passes
 from geoseg.inference.plan import Cost
 from geoseg.inference.runtime_choice import SPEEDS
 from geoseg.inference.tasks import SLOTS
+from geoseg.models.batching import ACTIVATION_BYTES_PER_PIXEL
 from geoseg.models.source import ModelSource
 from geoseg.raster.datasets import DEFAULT_CACHE_MB
 from geoseg.raster.remote import FETCHING_BYTES, REMOTE_CACHE_MB
 from geoseg.raster.scene import SceneInfo
 from geoseg.raster.urls import is_url
-
-ACTIVATION_BYTES_PER_PIXEL = 1000.0
-"""A guess for networks without a card."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from geoseg.choices import PlannedRuntime
 from geoseg.errors import PlanError
 from geoseg.geometry.lattice import Lattice, round_up
 from geoseg.geometry.tiles import TileGrid, make_tiles, make_wide_tiles
-from geoseg.inference.batches import BATCH_PIXELS, batch_of, most_patches, unaffordable
+from geoseg.inference.batches import batch_of, most_patches, unaffordable
 from geoseg.inference.capacity import Capacity
 from geoseg.inference.context_choice import Choice, choose_contexts, distinct, shortage
 from geoseg.inference.costs import Need, memory_need
@@ -17,6 +17,7 @@ from geoseg.inference.known import Known, seamed
 from geoseg.inference.options import PlanOptions
 from geoseg.inference.passes import Adaptive, ContextPass, Passes, fit_lattice
 from geoseg.inference.seconds import seconds_of
+from geoseg.models.batching import BATCH_PIXELS
 from geoseg.models.source import ModelSource
 from geoseg.raster.recipe import SceneRecipe
 from geoseg.raster.scene import SceneInfo

@@ -6,8 +6,7 @@ Window by window, so that memory does not grow with the map: a thread holds one 
 from __future__ import annotations
 
 import math
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.geometry.windows import Window, split
+from geoseg.geometry.windows import SharedWindows, Window, split
 from geoseg.legend import IGNORE
 
 Bytes = npt.NDArray[np.uint8]
@@ -78,7 +77,7 @@ def survey(
     totals = [_Total(layers, shape, factor=factor, row_areas=row_areas) for _ in range(threads)]
     small = _Small(layers, shape, factor=factor)
     side = math.ceil(window / factor) * factor
-    windows = _Shared(split(shape, size=(side, side)))
+    windows = SharedWindows(split(shape, size=(side, side)))
 
     def work(total: _Total) -> None:
         for part in windows:
@@ -192,22 +191,3 @@ def _added(parts: Sequence[npt.NDArray[Any] | None]) -> npt.NDArray[Any] | None:
     """The sum of what the threads counted; None if they did not."""
     found = [part for part in parts if part is not None]
     return np.sum(found, axis=0) if found else None
-
-
-class _Shared:
-    """Windows that several threads take from, each once."""
-
-    def __init__(self, windows: Iterator[Window]) -> None:
-        self._windows, self._lock, self._stopped = windows, threading.Lock(), False
-
-    def stop(self) -> None:
-        """No more windows, for anybody."""
-        self._stopped = True
-
-    def __iter__(self) -> Iterator[Window]:
-        while True:
-            with self._lock:
-                window = None if self._stopped else next(self._windows, None)
-            if window is None:
-                return
-            yield window

@@ -157,11 +157,6 @@ class ProbeResult:
         found = [speed for speed in self.speeds if speed.size == size]
         return min(found, key=lambda speed: abs(math.log(speed.batch / batch))).seconds_per_pixel
 
-    def bytes_per_pixel(self) -> float | None:
-        """Most memory that a batch took per input pixel; None where it cannot be told."""
-        found = [speed.bytes / speed.pixels for speed in self.speeds if speed.bytes is not None]
-        return max(found, default=None)
-
     def _curve(self, side: int) -> SeamCurve | None:
         smaller = [curve for curve in self.seams if curve.size <= side]
         return smaller[-1] if smaller else next(iter(self.seams), None)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from geoseg.choices import PlannedRuntime
 from geoseg.errors import PlanError
+from geoseg.models.batching import ACTIVATION_BYTES_PER_PIXEL, BATCH_PIXELS, MOST_PATCHES
 from geoseg.models.bundle import Bundle
 from geoseg.models.probing.result import TOLERANCE, ProbedField, ProbedSpeed, ProbeResult
 from geoseg.models.probing.seams import FITS, Classes, Frame, SeamCurve, places, seam_curve
@@ -26,9 +27,6 @@ _STRIP = 1024
 _FIELD_PIXELS = 1_200_000  # of all patches of one size together
 _FIELD_LARGEST = 768  # a gradient keeps every activation of the patch
 _FIELD_STEP = 32
-_BATCH_PIXELS = {"cpu": 1_200_000, "cuda": 8_000_000}  # as the planner's batches
-_MOST_PATCHES = {"cpu": 16, "cuda": 64}
-_PLAIN_BYTES = 1000.0  # of activations per pixel, of a card that does not say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,9 +158,9 @@ class _Work:
 
     def _batches(self, sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
         """(size, batch): one patch, and as many as the planner would take."""
-        per_pixel = self._card.activation_bytes_per_pixel or _PLAIN_BYTES
+        per_pixel = self._card.activation_bytes_per_pixel or ACTIVATION_BYTES_PER_PIXEL
         for size in sizes:
-            full = max(1, min(_MOST_PATCHES[self._kind], _BATCH_PIXELS[self._kind] // size**2))
+            full = max(1, min(MOST_PATCHES[self._kind], BATCH_PIXELS[self._kind] // size**2))
             for batch in sorted({1, full}):
                 if per_pixel * size**2 * batch <= self._place.memory_bytes:
                     yield size, batch
@@ -191,7 +189,7 @@ class _Work:
 
     def _batched(self, patches: Sequence[Frame]) -> Iterator[npt.NDArray[np.float32]]:
         """(n, K, s, s) logits of patches of one size, batch by batch."""
-        many = max(1, _BATCH_PIXELS["cpu"] // patches[0].side ** 2)
+        many = max(1, BATCH_PIXELS["cpu"] // patches[0].side ** 2)
         for first in range(0, len(patches), many):
             part = patches[first : first + many]
             answer = self._predictor.logits(np.stack([p.pixels for p in part]), np.stack([p.valid for p in part]))

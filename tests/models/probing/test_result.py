@@ -95,7 +95,6 @@ def test_speed_is_between_that_of_measured_sizes() -> None:
     assert rate(640) == pytest.approx(0.625e-6)
     assert rate(100) == rate(256)
     assert replace(RESULT, speeds=()).seconds_per_pixel((256, 256), 1) is None
-    assert RESULT.bytes_per_pixel() == 400
 
 
 def test_a_kept_result_is_found_for_what_it_is_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
