@@ -58,7 +58,7 @@ def test_another_machine_continues_with_what_was_decided(
     scene: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan, part = begin(scene, tiny_bundle)
-    monkeypatch.setitem(batches.BATCH_PIXELS, "cpu", 2 * 128 * 128)  # as a smaller machine would
+    monkeypatch.setitem(BATCH_PIXELS, "cpu", 2 * 128 * 128)  # as a smaller machine would
     monkeypatch.setattr(machine, "core_count", lambda: plan.threads + 3)
     assert geoseg.plan(scene, model=tiny_bundle).digest != plan.digest
     found = again(scene, part, tiny_bundle)
