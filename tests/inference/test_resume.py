@@ -14,12 +14,13 @@ import torch
 
 import geoseg
 from geoseg.errors import OutputError, OutputLockedError, PlanError
-from geoseg.inference import batches, machine
+from geoseg.inference import machine
 from geoseg.inference.pipeline import Progress
 from geoseg.inference.plan import Plan
 from geoseg.inference.resume import PLAN_ATTRIBUTE, continued_plan, find_unfinished, open_part
 from geoseg.inference.tasks import TileTask
 from geoseg.inference.tilework import work_tile
+from geoseg.models.batching import BATCH_PIXELS
 from geoseg.models.bundle import open_bundle
 from geoseg.models.probing.kept import keep_probe
 from geoseg.models.source import from_bundle
