@@ -24,13 +24,15 @@ def tiles_of(
     grid: TileGrid,
     predictor: Predictor,
     layers: Layers | None = None,
+    engine: Engine | None = None,
 ) -> Iterator[tuple[Window, TileResult]]:
-    """Every tile's core and result; each sees its read window and nothing else."""
+    """Every tile's core and result; each sees its read window and nothing else. An engine replaces the predictor's."""
+    engine = engine or Engine(predictor=predictor)
     for tile in grid:
         window = passes.read(tile.core)
         rows, cols = slice(window.row_off, window.row_stop), slice(window.col_off, window.col_stop)
         source = TilePixels(pixels=pixels[:, rows, cols], valid=valid[rows, cols], window=window)
         yield (
             tile.core,
-            segment_tile(source, tile.core, passes=passes, engine=Engine(predictor=predictor), layers=layers),
+            segment_tile(source, tile.core, passes=passes, engine=engine, layers=layers),
         )

@@ -46,11 +46,12 @@ def to_host(array: Array) -> npt.NDArray[Any]:
 
 
 def softmax(logits: Array) -> Array:
-    """Probabilities over the first axis of (K, h, w) float32 logits, an array of its own."""
+    """Probabilities over the first axis of (K, h, w) float32 logits, an array of its own; NaN where all are -inf."""
     if not isinstance(logits, np.ndarray):
         return logits.softmax(0)
-    shares = np.exp(logits - logits.max(axis=0))
-    shares /= shares.sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        shares = np.exp(logits - logits.max(axis=0))
+        shares /= shares.sum(axis=0)
     return shares
 
 
@@ -80,6 +81,9 @@ def winners(logits: Array) -> Array:
 
 
 def percent(shares: Array) -> Array:
-    """Shares of 1 as whole percent, uint8."""
+    """Shares of 1 as whole percent, uint8; anything where they are NaN."""
     whole = (shares * 100).round()
-    return whole.astype(np.uint8) if isinstance(whole, np.ndarray) else whole.byte()
+    if not isinstance(whole, np.ndarray):
+        return whole.byte()
+    with np.errstate(invalid="ignore"):
+        return whole.astype(np.uint8)

@@ -14,7 +14,7 @@ from geoseg.inference.passes import Passes
 from geoseg.inference.plan import Cost
 from geoseg.inference.runtime_choice import SPEEDS
 from geoseg.inference.tasks import SLOTS
-from geoseg.models.batching import ACTIVATION_BYTES_PER_PIXEL
+from geoseg.models.batching import ACTIVATION_BYTES_PER_PIXEL, streams_of
 from geoseg.models.source import ModelSource
 from geoseg.raster.datasets import DEFAULT_CACHE_MB
 from geoseg.raster.remote import FETCHING_BYTES, REMOTE_CACHE_MB
@@ -45,12 +45,17 @@ def memory_need(
     info: SceneInfo,
     layers: Layers,
     device: str,
-    libraries: int = SPEEDS["eager"].libraries_bytes,
+    runtime: PlannedRuntime,
+    threads: int,
 ) -> Need:
-    """Libraries, windows in flight, and on the device activations of a batch and the sums of blending and fusion."""
+    """Libraries, windows in flight, and on the device activations of a batch and the sums of blending and fusion.
+
+    OpenVINO runs a batch patch by patch, but several patches at once.
+    """
     classes = len(model.legend)
     per_pixel = model.activation_bytes_per_pixel or ACTIVATION_BYTES_PER_PIXEL
-    activations = max(per_pixel * _area(c.lattice.patch) * c.batch_size for c in passes.contexts)
+    streams = streams_of(runtime, threads) if runtime == "openvino" else 0
+    activations = max(per_pixel * _area(c.lattice.patch) * (streams or c.batch_size) for c in passes.contexts)
     height, width = (min(core, n) for core, n in zip(grid.core, grid.lattice.shape, strict=True))
     several = len(passes.contexts) > 1
     rolling = 0
@@ -71,7 +76,7 @@ def memory_need(
     windows = SLOTS * (_most_read(passes, grid) * stored + height * width * (kept + 1))
     remote = any(is_url(uri) for uri in info.recipe.uris)
     cached = REMOTE_CACHE_MB * 2**20 + FETCHING_BYTES if remote else DEFAULT_CACHE_MB * 2**20
-    host = int(libraries + cached + windows)
+    host = int(SPEEDS[runtime].libraries_bytes + cached + windows)
     return Need(host=host + computing, device=0) if device == "cpu" else Need(host=host, device=computing)
 
 
@@ -91,13 +96,15 @@ def cost_of(
     layers: Layers,
     device: str,
     runtime: PlannedRuntime,
+    threads: int,
     seconds: float | None,
 ) -> Cost:
     """What the run is predicted to take; ``seconds`` are those of ``seconds_of``."""
     pixels = grid.lattice.shape[0] * grid.lattice.shape[1]
     maps = 1 + layers.confidence + layers.contexts + len(model.legend) * layers.probabilities
-    libraries = SPEEDS[runtime].libraries_bytes
-    need = memory_need(passes, grid, model=model, info=info, layers=layers, device=device, libraries=libraries)
+    need = memory_need(
+        passes, grid, model=model, info=info, layers=layers, device=device, runtime=runtime, threads=threads
+    )
     return Cost(
         memory_bytes=need.host,
         device_bytes=need.device,

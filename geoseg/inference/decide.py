@@ -60,6 +60,10 @@ class Decider:
         if self._layers.probabilities:
             self._map("probabilities", like=logits, bands=len(logits))[:, rows, cols] = percent(shares)
 
+    def take(self, winners: Array, rows: slice, cols: slice) -> None:
+        """Takes channels that were decided where the logits were (1, h, w); for a run that wants classes alone."""
+        self._map("classes", like=winners)[rows, cols] = winners[0]
+
     def finish(
         self,
         valid: npt.NDArray[np.bool_],

@@ -199,7 +199,14 @@ class PassPlanner:
     def _memory(self, passes: Passes, grid: TileGrid) -> Need:
         options = self._options
         return memory_need(
-            passes, grid, model=self._model, info=self._info, layers=options.layers, device=options.device
+            passes,
+            grid,
+            model=self._model,
+            info=self._info,
+            layers=options.layers,
+            device=options.device,
+            runtime=self._runtime,
+            threads=options.threads or self._capacity.threads,
         )
 
     def _shortfall(self, need: Need) -> str:

@@ -99,6 +99,7 @@ def make_plan(info: SceneInfo, model: ModelSource, options: PlanOptions, *, capa
             layers=options.layers,
             device=has.device,
             runtime=running.runtime,
+            threads=options.threads or has.threads,
             seconds=planner.seconds(passes, grid),
         ),
         timing=_timing(known, share) if timed else "",

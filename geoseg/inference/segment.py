@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from geoseg.geometry.tiles import Tile
 from geoseg.geometry.windows import Window
 from geoseg.inference.decide import Decider, TileResult
 from geoseg.inference.fusion import Fusion
+from geoseg.inference.lanes import Lanes
 from geoseg.inference.layers import Layers
 from geoseg.inference.passes import Passes
 from geoseg.inference.stitch import Stitcher
@@ -50,6 +52,10 @@ class Engine:
     predictor: Predictor
     check_stop: Callable[[], None] = lambda: None
     """Called between batches; raises to stop."""
+    winners: Callable[..., Any] | None = None
+    """Gives the winning channels of a batch, and no logits, where the predictor can."""
+    lanes: Lanes | None = None
+    """Threads on which batches are run, some ahead of what is stitched; None: here, one by one."""
 
     def run(
         self,
@@ -60,26 +66,38 @@ class Engine:
         lattice: Lattice,
         stitcher: Stitcher,
         batch_size: int,
+        ask: Callable[..., Any] | None = None,
     ) -> int:
-        """Runs patches (row, column), in lattice order, into a stitcher; gives the pixels it took."""
+        """Runs patches (row, column), in lattice order, into a stitcher; gives the pixels it took.
+
+        ``ask`` is what the predictor is asked: its ``logits``, unless it is another method of it.
+        """
         pixels, valid = source.padded(tile)
         rows, cols = lattice.rows, lattice.cols
-        count = 0
-        for batch in _batches(patches, batch_size):
-            self.check_stop()
+
+        def answer(batch: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], Any]:
             slices = []
             for i, j in batch:
                 top, left = rows.origin(i) - tile.padded.row_off, cols.origin(j) - tile.padded.col_off
                 slices.append((slice(top, top + rows.side), slice(left, left + cols.side)))
-            logits = self.predictor.logits(
+            return batch, (ask or self.predictor.logits)(
                 np.stack([pixels[:, down, across] for down, across in slices]),
                 np.stack([valid[down, across] for down, across in slices]),
             )
-            for (i, j), answer in zip(batch, logits, strict=True):
-                stitcher.add(i, j, answer)
+
+        count = 0
+        batches = self._stoppable(_batches(patches, batch_size))
+        for batch, answers in map(answer, batches) if self.lanes is None else self.lanes.run(answer, batches):
+            for (i, j), found in zip(batch, answers, strict=True):
+                stitcher.add(i, j, found)
             count += len(batch)
         stitcher.finish()
         return count * rows.side * cols.side
+
+    def _stoppable(self, batches: Iterable[list[tuple[int, int]]]) -> Iterator[list[tuple[int, int]]]:
+        for batch in batches:
+            self.check_stop()
+            yield batch
 
 
 def segment_tile(
@@ -109,7 +127,8 @@ def segment_tile(
     decider = Decider(core.shape, layers=layers, ids=ids, temperature=temperature)
     valid = source.valid_in(core)
     if len(passes.contexts) == 1 and passes.adaptive is None:
-        spent = run_pass(0, source, core, passes=passes, engine=engine, sink=decider)
+        ask, sink = _asked(engine, passes, layers, decider)
+        spent = run_pass(0, source, core, passes=passes, engine=engine, sink=sink, ask=ask)
         alone = np.ones(core.shape, np.uint8) if layers.contexts else None
         return decider.finish(valid, contexts=alone, computed_pixels=spent)
     contexts = np.zeros(core.shape, np.uint8)
@@ -153,6 +172,7 @@ def run_pass(
     passes: Passes,
     engine: Engine,
     sink: Callable[..., None],
+    ask: Callable[..., Any] | None = None,
 ) -> int:
     """All patches of context k over a block; gives the pixels it took.
 
@@ -163,11 +183,24 @@ def run_pass(
         passes: contexts and lattices.
         engine: runs the patches.
         sink: takes finished logits (K, h, w), and the rows and columns of the block that they are of.
+        ask: see ``Engine.run``.
     """
     context, tile = passes.contexts[k], passes.tile(k, block)
     stitcher = Stitcher(context.lattice, tile, stitch=passes.stitch_of(k), sink=sink)
     wanted = _patches_with_data(source, tile, stitcher)
-    return engine.run(wanted, source, tile, lattice=context.lattice, stitcher=stitcher, batch_size=context.batch_size)
+    return engine.run(
+        wanted, source, tile, lattice=context.lattice, stitcher=stitcher, batch_size=context.batch_size, ask=ask
+    )
+
+
+def _asked(
+    engine: Engine, passes: Passes, layers: Layers, decider: Decider
+) -> tuple[Callable[..., Any], Callable[..., None]]:
+    """What to ask the predictor, and who takes the answers: where no sums are made of logits, winners are enough."""
+    plain = passes.stitch_of(0) == "crop" and not (layers.confidence or layers.probabilities)
+    if plain and engine.winners is not None:
+        return engine.winners, decider.take
+    return engine.predictor.logits, decider
 
 
 def _run_again(

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +16,12 @@ from geoseg.geometry.windows import Window
 from geoseg.inference.arrays import Array
 from geoseg.inference.capacity import memory_there
 from geoseg.inference.decide import TileResult
+from geoseg.inference.devices import on_device, place, predictor_of
 from geoseg.inference.plan import Plan
 from geoseg.inference.resume import PLAN_ATTRIBUTE
 from geoseg.inference.segment import Engine, TilePixels, run_pass, segment_tile
 from geoseg.inference.stopping import stop_check
 from geoseg.inference.tasks import TileReport, TileTask
-from geoseg.models.runtimes.halving import HalvingPredictor
 from geoseg.models.source import ModelRecipe
 from geoseg.raster.locations import PLAN_DIGEST, root_attributes
 from geoseg.raster.reading import read_window
@@ -62,7 +59,7 @@ def work_tile(task: TileTask, row: int, col: int) -> TileReport:
     store, plan = open_run(task)
     tile = plan.grid.tile(row, col)
     check_stop = stop_check(task.run)
-    with _slot(plan.slots, check_stop):
+    with place("in work", plan.slots, check_stop):  # memory was planned for so many, however many threads there are
         if task.shared and store.is_done(tile.key):
             return _report(tile, TileTimes())
         result, times = segment(plan, task.model, tile, check_stop=check_stop)
@@ -85,20 +82,10 @@ class TileTimes:
     """What the predictor has to say of how it ran."""
 
 
-def predictor_of(plan: Plan, model: ModelRecipe) -> HalvingPredictor:
-    """What runs the plan's network in this process, loaded once.
-
-    Raises:
-        BundleError: if the model is another than the one that was planned with.
-        MissingExtraError: if the runtime is not installed.
-    """
-    return model.predictor(plan.device, runtime=plan.runtime, precision=plan.precision, threads=plan.threads)
-
-
 def segment(
     plan: Plan, model: ModelRecipe, tile: Tile, *, check_stop: Callable[[], None] = lambda: None
 ) -> tuple[TileResult, TileTimes]:
-    """Reads and segments a tile; nothing is written. Safe on any thread: one computes on a device at a time.
+    """Reads and segments a tile; nothing is written. Safe on any thread.
 
     Raises:
         SceneReadError: if the read window cannot be read.
@@ -108,26 +95,23 @@ def segment(
     source = _read(plan, tile)
     read = time.perf_counter() - started
 
-    def compute() -> tuple[TileResult, TileTimes]:
-        begun = time.perf_counter()
-        predictor = predictor_of(plan, model)
-        engine = Engine(predictor=predictor, check_stop=check_stop)
-        try:
-            result = segment_tile(
-                source,
-                tile.core,
-                passes=plan.passes,
-                engine=engine,
-                layers=plan.layers,
-                ids=plan.legend.ids,
-                temperature=plan.temperature,
-            )
-        except OutOfMemoryError as error:
-            raise OutOfMemoryError(f"{error} ({_memory_told(plan)})") from error
-        notes = predictor.notes(max(context.batch_size for context in plan.passes.contexts))
-        return result, TileTimes(read=read, compute=time.perf_counter() - begun, notes=notes)
+    def compute(engine: Engine) -> TileResult:
+        return segment_tile(
+            source,
+            tile.core,
+            passes=plan.passes,
+            engine=engine,
+            layers=plan.layers,
+            ids=plan.legend.ids,
+            temperature=plan.temperature,
+        )
 
-    return _device_thread(plan.device, plan.runtime, plan.threads).submit(compute).result()
+    try:
+        result, seconds = on_device(plan, model, compute, check_stop=check_stop)
+    except OutOfMemoryError as error:
+        raise OutOfMemoryError(f"{error} ({_memory_told(plan)})") from error
+    notes = predictor_of(plan, model).notes(max(context.batch_size for context in plan.passes.contexts))
+    return result, TileTimes(read=read, compute=seconds, notes=notes)
 
 
 def show_logits(
@@ -149,11 +133,10 @@ def show_logits(
     """
     source = _read(plan, tile)
 
-    def compute() -> None:
-        engine = Engine(predictor=predictor_of(plan, model))
+    def compute(engine: Engine) -> None:
         run_pass(0, source, tile.core, passes=plan.passes, engine=engine, sink=sink)
 
-    _device_thread(plan.device, plan.runtime, plan.threads).submit(compute).result()
+    on_device(plan, model, compute)
     return source.valid_in(tile.core)
 
 
@@ -201,39 +184,6 @@ def _demand_own(task: TileTask, store: ResultStore) -> None:
     """
     if root_attributes(store.place).get(PLAN_DIGEST) != task.digest:
         raise PlanError(f"{task.store} is not this run's any more: another run has replaced or finished it")
-
-
-@contextmanager
-def _slot(count: int, check_stop: Callable[[], None]) -> Iterator[None]:
-    """One of the places for tiles in work that memory was planned for, however many threads a worker has."""
-    slots = _slots(count)
-    while not slots.acquire(timeout=0.5):
-        check_stop()
-    try:
-        yield
-    finally:
-        slots.release()
-
-
-@cache
-def _slots(count: int) -> threading.BoundedSemaphore:
-    return threading.BoundedSemaphore(count)
-
-
-@cache
-def _device_thread(device: str, runtime: str, threads: int) -> ThreadPoolExecutor:
-    """The one thread that computes on a device: it is the device's lock, and keeps one set of OpenMP threads."""
-    prefix = f"geoseg-{device}"
-    if runtime == "openvino":
-        return ThreadPoolExecutor(1, thread_name_prefix=prefix)
-    return ThreadPoolExecutor(1, thread_name_prefix=prefix, initializer=_use_torch_threads, initargs=(threads,))
-
-
-def _use_torch_threads(count: int) -> None:
-    """PyTorch counts its threads thread by thread; where it does not compute it is not imported."""
-    import torch
-
-    torch.set_num_threads(count)
 
 
 @lru_cache(maxsize=4)  # a worker may serve many runs

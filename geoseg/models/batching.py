@@ -8,5 +8,19 @@ BATCH_PIXELS = {"cpu": 1_200_000, "cuda": 8_000_000}
 MOST_PATCHES = {"cpu": 16, "cuda": 64}
 """Patches of a batch at most, by device."""
 
+
+def streams_of(runtime: str, threads: int) -> int:
+    """Batches that a run has in the network at once.
+
+    OpenVINO's graph can be run by several callers, each on its share of the threads: two of them keep all cores busy
+    while one's answer is fetched and the next is brought. PyTorch's threads serve one caller.
+
+    Args:
+        runtime: what runs the network.
+        threads: of its arithmetic.
+    """
+    return max(1, min(2, threads)) if runtime == "openvino" else 1
+
+
 ACTIVATION_BYTES_PER_PIXEL = 1000.0
 """A guess for networks without a card."""

@@ -38,7 +38,7 @@ _held: dict[str, _Held] = {}
 
 _tokens: weakref.WeakKeyDictionary[nn.Module, str] = weakref.WeakKeyDictionary()
 
-_predictors: dict[tuple[str, str, str, str, int | None], HalvingPredictor] = {}
+_predictors: dict[tuple[str, str, str, str, tuple[int | None, int] | None], HalvingPredictor] = {}
 _lock = threading.Lock()
 
 
@@ -71,6 +71,7 @@ class ModelRecipe:
         runtime: PlannedRuntime = "eager",
         precision: PlannedPrecision = "fp32",
         threads: int | None = None,
+        streams: int = 1,
     ) -> HalvingPredictor:
         """The predictor of this process, loaded once; its batches halve where memory runs out.
 
@@ -79,6 +80,7 @@ class ModelRecipe:
             runtime: what runs a bundle; a module is always run as it is.
             precision: of the network's products.
             threads: as for :func:`geoseg.models.runtimes.make_predictor`.
+            streams: as there.
 
         Raises:
             BundleError: if the file is another than the one that was planned with.
@@ -86,12 +88,13 @@ class ModelRecipe:
         """
         from geoseg.models.runtimes.halving import HalvingPredictor
 
-        key = (self.digest, device, runtime, precision, threads if runtime == "openvino" else None)
+        own = (threads, streams) if runtime == "openvino" else None
+        key = (self.digest, device, runtime, precision, own)
         with _lock:
             if key not in _predictors:
                 _predictors.clear()  # one model at a time: its weights are what memory was planned for
                 _predictors[key] = HalvingPredictor(
-                    self._load(device, runtime=runtime, precision=precision, threads=threads)
+                    self._load(device, runtime=runtime, precision=precision, threads=threads, streams=streams)
                 )
             return _predictors[key]
 
@@ -112,7 +115,13 @@ class ModelRecipe:
         return bundle
 
     def _load(
-        self, device: str, *, runtime: PlannedRuntime, precision: PlannedPrecision, threads: int | None
+        self,
+        device: str,
+        *,
+        runtime: PlannedRuntime,
+        precision: PlannedPrecision,
+        threads: int | None,
+        streams: int,
     ) -> Predictor:
         if self.path is None:
             from geoseg.models.runtimes.eager import EagerPredictor
@@ -121,7 +130,9 @@ class ModelRecipe:
             return EagerPredictor(network, device=device, multiple=self.multiple, precision=precision)
         from geoseg.models.runtimes import make_predictor
 
-        return make_predictor(self.open(), device=device, runtime=runtime, precision=precision, threads=threads)
+        return make_predictor(
+            self.open(), device=device, runtime=runtime, precision=precision, threads=threads, streams=streams
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 from functools import partial
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from geoseg.ahead import in_order
 from geoseg.geometry.windows import Window, split
 from geoseg.polygons.chains import Ids, Vertices
 from geoseg.polygons.join import Joiner
@@ -28,9 +27,6 @@ OnTile = Callable[[int], None]
 
 ReadPercent = Callable[[Window], npt.NDArray[np.uint8]]
 """Confidence (height, width) of a window, percent; 255 where there is none."""
-
-A = TypeVar("A")
-B = TypeVar("B")
 
 
 def polygonise(
@@ -100,21 +96,6 @@ def survey(
 
 def _survey(window: Window, *, read: ReadIds, width: int) -> SurveyedTile:
     return survey_tile(read(window), window, width=width)
-
-
-def in_order(pool: Executor, work: Callable[[A], B], items: Iterable[A], *, ahead: int) -> Iterator[B]:
-    """``work`` of each item, in their order, with at most ``ahead`` of them in work or waiting."""
-    waiting: deque[Future[B]] = deque()
-    try:
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) >= ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
 
 
 def _trace(

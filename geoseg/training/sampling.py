@@ -9,14 +9,14 @@ order) and mapped from there.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from geoseg.ahead import in_order
 from geoseg.contexts.distributions import Distribution
 from geoseg.errors import ConfigError
 from geoseg.models.card import Normalisation
@@ -98,13 +98,7 @@ class PatchSampler:
         """The batches of steps ``start`` to ``stop``, prepared ahead by ``loaders`` threads."""
         pool = ThreadPoolExecutor(loaders, thread_name_prefix="geoseg-patches")
         try:
-            ahead: deque[Future[Batch]] = deque()
-            for step in range(start, stop):
-                ahead.append(pool.submit(self.batch, step))
-                if len(ahead) > 2 * loaders:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
+            yield from in_order(pool, self.batch, range(start, stop), ahead=2 * loaders + 1)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

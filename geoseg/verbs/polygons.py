@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from geoseg.ahead import in_order
 from geoseg.geometry.windows import split
 from geoseg.inference.machine import core_count, memory_bytes
 from geoseg.legend import Legend
 from geoseg.polygons.absorb import absorb, first_pixels
 from geoseg.polygons.chains import Vertices
 from geoseg.polygons.cleaned import cleaned_map
-from geoseg.polygons.flow import ReadPadded, in_order, polygonise, survey
+from geoseg.polygons.flow import ReadPadded, polygonise, survey
 from geoseg.polygons.ground import LONGEST, Ground, ground_of
 from geoseg.polygons.regions import Regions
 from geoseg.polygons.simplify import simplified

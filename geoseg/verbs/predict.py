@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geoseg.errors import ConversionError, OutputError
+from geoseg.inference.devices import predictor_of
 from geoseg.inference.executors import Session, open_session
 from geoseg.inference.machine import peak_rss_bytes
 from geoseg.inference.pipeline import Progress, run_plan
 from geoseg.inference.plan import Plan
 from geoseg.inference.resume import continued_plan, find_unfinished, open_part
-from geoseg.inference.tilework import predictor_of
 from geoseg.legend import Legend
 from geoseg.raster.labels import LabelInfo, inspect_labels
 from geoseg.raster.locks import Locks

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from geoseg.ahead import in_order
 from geoseg.errors import OutputError, PlanError
 from geoseg.geometry.geobox import GeoBox
 from geoseg.geometry.windows import Window, split
@@ -136,14 +136,8 @@ def _rendered(shape: tuple[int, int], *, seed: int, gsd: float, threads: int) ->
         return window, *render(window, seed=seed, gsd=gsd)
 
     pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="geoseg-synth")
-    ahead: deque[Future[_Rendered]] = deque()
     try:
-        for window in split(shape, size=_WINDOW):
-            ahead.append(pool.submit(draw, window))
-            if len(ahead) > threads + 1:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+        yield from in_order(pool, draw, split(shape, size=_WINDOW), ahead=threads + 2)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

@@ -22,6 +22,7 @@ def make_predictor(
     runtime: PlannedRuntime = "eager",
     precision: PlannedPrecision = "fp32",
     threads: int | None = None,
+    streams: int = 1,
 ) -> Predictor:
     """The predictor of a bundle.
 
@@ -31,6 +32,7 @@ def make_predictor(
         runtime: what runs it.
         precision: of the network's products.
         threads: of OpenVINO's arithmetic, None for all cores; PyTorch's are the process's own matter.
+        streams: of OpenVINO: callers that it serves at once, each on its share of the threads.
 
     Raises:
         BundleError: if the weights do not fit the architecture, or OpenVINO cannot take the network.
@@ -44,7 +46,7 @@ def make_predictor(
     if runtime == "openvino":
         from geoseg.models.runtimes.openvino import OpenVinoPredictor
 
-        return OpenVinoPredictor(bundle, threads=threads)
+        return OpenVinoPredictor(bundle, threads=threads, streams=streams)
     from geoseg.models.runtimes.eager import EagerPredictor
     from geoseg.models.runtimes.folding import fold_batch_norms
 

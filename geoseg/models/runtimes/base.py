@@ -34,6 +34,13 @@ class Predictor(Protocol):
         """
 
 
+class DecidingPredictor(Predictor, Protocol):
+    """One that can do without handing out logits."""
+
+    def winners(self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+        """The channel with the highest logit, (N, 1, h, w) uint8; ties go to the lower one. Arguments as ``logits``."""
+
+
 def described(shape: tuple[int, ...]) -> str:
     """A batch (N, C, h, w) in words, for messages."""
     count, bands, height, width = shape

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from geoseg.errors import OutOfMemoryError
-from geoseg.models.runtimes.base import Logits, Predictor
+from geoseg.models.runtimes.base import DecidingPredictor, Logits, Predictor
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,19 +40,36 @@ class HalvingPredictor:
             return own
         return (*own, f"{_HALVED}{self._most}: memory ran out; classes may differ within float noise")
 
+    @property
+    def decides(self) -> bool:
+        """True if ``winners`` may be called."""
+        return hasattr(self.inner, "winners")
+
     def logits(self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_]) -> Logits:
         """See :class:`geoseg.models.runtimes.base.Predictor`.
 
         Raises:
             OutOfMemoryError: if memory does not take a single patch.
         """
+        found: Logits = self._answers(self.inner.logits, pixels, valid)
+        return found
+
+    def winners(self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_]) -> Any:
+        """See :class:`geoseg.models.runtimes.base.DecidingPredictor`, which the inner one must be.
+
+        Raises:
+            OutOfMemoryError: if memory does not take a single patch.
+        """
+        return self._answers(cast("DecidingPredictor", self.inner).winners, pixels, valid)
+
+    def _answers(self, ask: Callable[..., Any], pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_]) -> Any:
         most = len(pixels) if self._most is None else self._most
-        found: list[Logits] = []
+        found: list[Any] = []
         first = 0
         while first < len(pixels):
             part = slice(first, first + most)
             try:
-                found.append(self.inner.logits(pixels[part], valid[part]))
+                found.append(ask(pixels[part], valid[part]))
             except OutOfMemoryError:
                 most = min(most, len(pixels) - first) // 2
                 if most == 0:

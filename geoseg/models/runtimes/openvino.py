@@ -1,12 +1,16 @@
 """OpenVINO on the CPU: no PyTorch is imported where the bundle's IR is in the cache.
 
 Cast, normalisation and the fill of invalid pixels are part of the compiled graph, so stored pixels go in as they are
-and all threads share that work too.
+and all threads share that work too; so is the choice of the winning channel where nothing but classes is wanted.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,21 +28,31 @@ _SHAPES = 4
 """Compiled patch shapes that are kept: each holds its own activations."""
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Compiled:
+    """The network for one shape, and what runs it that nobody uses at the moment."""
+
+    model: Any
+    free: list[Any] = field(default_factory=list)
+
+
 class OpenVinoPredictor:
     """A bundle's network in float32.
 
     Patches are run one by one: a patch's answer cannot depend on the batch that it came in, only one shape per patch
-    size is compiled, and on a CPU one patch keeps all threads busy (benchmarks/runtimes.py).
+    size is compiled, and on a CPU one patch keeps all threads busy (benchmarks/runtimes.py). Safe on several threads,
+    of which as many compute at once as there are streams.
 
     Args:
         bundle: converted first if its IR is not cached.
         threads: of the arithmetic; None for all cores.
+        streams: callers among which the threads are shared out.
 
     Raises:
         BundleError: if OpenVINO cannot take the network.
     """
 
-    def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
+    def __init__(self, bundle: Bundle, *, threads: int | None = None, streams: int = 1) -> None:
         import openvino
 
         card = bundle.card
@@ -50,13 +64,14 @@ class OpenVinoPredictor:
         self._core = openvino.Core()
         self._options = {
             "INFERENCE_PRECISION_HINT": "f32",
-            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": streams,
             "INFERENCE_NUM_THREADS": threads or 0,
             "ENABLE_CPU_PINNING": False,  # or the processes of a host would all be pinned to its first cores
         }
         self._network = self._read(bundle)
         self._classes = len(card.legend)
-        self._requests: OrderedDict[tuple[str, tuple[int, ...]], Any] = OrderedDict()
+        self._compiled: OrderedDict[tuple[str, tuple[int, ...], bool], _Compiled] = OrderedDict()
+        self._lock = threading.Lock()
 
     def logits(self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
         """See :class:`geoseg.models.runtimes.base.Predictor`.
@@ -65,21 +80,39 @@ class OpenVinoPredictor:
             PlanError: if the network does not take patches of this size.
             OutOfMemoryError: if memory does not take them.
         """
+        count, _, height, width = pixels.shape
+        found = np.empty((count, self._classes, height, width), np.float32)
+        self._run(pixels, valid, found, decide=False)
+        return found
+
+    def winners(self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+        """See :class:`geoseg.models.runtimes.base.DecidingPredictor`.
+
+        Raises:
+            PlanError: if the network does not take patches of this size.
+            OutOfMemoryError: if memory does not take them.
+        """
+        count, _, height, width = pixels.shape
+        found = np.empty((count, 1, height, width), np.uint8)
+        self._run(pixels, valid, found, decide=True)
+        return found
+
+    def _run(
+        self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_], found: npt.NDArray[Any], *, decide: bool
+    ) -> None:
+        """Fills ``found`` patch by patch."""
         import openvino
 
         if pixels.dtype.name not in _AS_STORED:
             pixels = pixels.astype(np.float32)
-        count, _, height, width = pixels.shape
         pixels, valid = np.ascontiguousarray(pixels), np.ascontiguousarray(valid)
         try:
-            request = self._request(pixels.dtype.name, pixels.shape[1:])
-            found = np.empty((count, self._classes, height, width), np.float32)
-            for k in range(count):
-                request.set_output_tensor(openvino.Tensor(found[k : k + 1], shared_memory=True))
-                request.infer([pixels[k : k + 1], valid[k : k + 1, None]], share_inputs=True, share_outputs=True)
+            with self._request(pixels.dtype.name, pixels.shape[1:], decide=decide) as request:
+                for k in range(len(pixels)):
+                    request.set_output_tensor(openvino.Tensor(found[k : k + 1], shared_memory=True))
+                    request.infer([pixels[k : k + 1], valid[k : k + 1, None]], share_inputs=True, share_outputs=True)
         except (RuntimeError, ValueError, MemoryError) as error:
             raise failure(error, pixels.shape, multiple=self.multiple) from error
-        return found
 
     def _read(self, bundle: Bundle) -> Any:
         """The network from the cache; one that is damaged is made again, once."""
@@ -93,22 +126,30 @@ class OpenVinoPredictor:
                     raise BundleError(f"OpenVINO cannot read {found.path}: {' '.join(str(error).split())}") from error
         raise AssertionError
 
-    def _request(self, dtype: str, shape: tuple[int, ...]) -> Any:
-        """What runs one patch (C, h, w) of a stored data type; compiled at the first one.
+    @contextmanager
+    def _request(self, dtype: str, shape: tuple[int, ...], *, decide: bool) -> Iterator[Any]:
+        """What runs one patch (C, h, w) of a stored data type, for one caller alone; compiled at the first one.
 
         Of the shapes the last ``_SHAPES`` used are kept.
         """
-        key = (dtype, shape)
-        if key not in self._requests:
-            while len(self._requests) >= _SHAPES:
-                self._requests.popitem(last=False)
-            model = self._with_normalisation(dtype, shape)
-            self._requests[key] = self._core.compile_model(model, "CPU", self._options).create_infer_request()
-        self._requests.move_to_end(key)
-        return self._requests[key]
+        key = (dtype, shape, decide)
+        with self._lock:
+            if key not in self._compiled:
+                while len(self._compiled) >= _SHAPES:
+                    self._compiled.popitem(last=False)
+                model = self._with_normalisation(dtype, shape, decide=decide)
+                self._compiled[key] = _Compiled(model=self._core.compile_model(model, "CPU", self._options))
+            self._compiled.move_to_end(key)
+            compiled = self._compiled[key]
+            request = compiled.free.pop() if compiled.free else compiled.model.create_infer_request()
+        yield request
+        compiled.free.append(request)  # not after an error: nobody knows its state then
 
-    def _with_normalisation(self, dtype: str, shape: tuple[int, ...]) -> Any:
-        """The network for one patch shape, behind cast, normalisation and fill; inputs are pixels and validity."""
+    def _with_normalisation(self, dtype: str, shape: tuple[int, ...], *, decide: bool) -> Any:
+        """The network for one patch shape, behind cast, normalisation and fill; inputs are pixels and validity.
+
+        It gives logits (1, K, h, w), or, to ``decide``, the channel that wins (1, 1, h, w) uint8, of equals the lower.
+        """
         import openvino
         from openvino import opset13 as ops
 
@@ -118,4 +159,8 @@ class OpenVinoPredictor:
         filled = ops.select(valid, normal, np.float32(0))  # a choice, not a product: NaN times 0 is NaN
         network = self._network.clone()
         network.get_parameters()[0].output(0).replace(filled.output(0))
-        return openvino.Model(network.get_results(), [pixels, valid], "geoseg")
+        answer = network.get_results()[0].input_value(0)
+        if decide:
+            best = ops.topk(answer, np.int64(1), 1, "max", "value", index_element_type="i32", stable=True)
+            answer = ops.convert(best.output(1), "u8").output(0)
+        return openvino.Model([answer], [pixels, valid], "geoseg")

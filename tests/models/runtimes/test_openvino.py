@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -114,11 +115,45 @@ def test_a_patch_answers_alike_in_any_batch(predictor: OpenVinoPredictor) -> Non
     assert not np.array_equal(whole[0], whole[1])
 
 
+def test_winners_are_those_of_the_logits(bundle: Bundle, predictor: OpenVinoPredictor) -> None:
+    pixels, valid = batch((3, 64, 96))
+    found = predictor.winners(pixels, valid)
+    assert (found.dtype, found.shape) == (np.uint8, (3, 1, 64, 96))
+    assert np.array_equal(found[:, 0], predictor.logits(pixels, valid).argmax(axis=1))
+    assert len(np.unique(found)) > 1
+
+
+def test_of_equal_logits_the_lower_channel_wins(predictor: OpenVinoPredictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network whose logits are the pixels of one band, rounded to few values, in each channel's own order."""
+    import openvino
+    from openvino import opset13 as ops
+
+    pixels = ops.parameter([-1, 3, -1, -1], np.float32)
+    coarse = ops.floor(ops.multiply(pixels, np.float32(2)))
+    monkeypatch.setattr(predictor, "_network", openvino.Model([coarse], [pixels], "coarse"))
+    monkeypatch.setattr(predictor, "_classes", 3)
+    given, valid = batch((1, 64, 64))
+    logits = predictor.logits(given, valid)[0]
+    top = np.sort(logits, axis=0)
+    assert (top[-1] == top[-2]).mean() > 0.1
+    assert np.array_equal(predictor.winners(given, valid)[0, 0], logits.argmax(axis=0))  # NumPy's is the lowest
+
+
+def test_several_callers_at_once_get_their_own_answers(bundle: Bundle) -> None:
+    predictor = OpenVinoPredictor(bundle, threads=2, streams=2)
+    given = [batch((1, 64, 64 + 32 * (k % 2)), seed=k) for k in range(12)]
+    alone = [predictor.logits(*each) for each in given]
+    with ThreadPoolExecutor(4) as pool:
+        together = [*pool.map(lambda each: predictor.logits(*each), given)]
+    assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
+    assert not np.array_equal(alone[0], alone[2])
+
+
 def test_few_shapes_are_kept_those_used_last(predictor: OpenVinoPredictor) -> None:
     sides = (32, 40, 48, 56, 32, 64)
     for side in sides:
         predictor.logits(*batch((1, side, side)))
-    assert [shape[1] for _, shape in predictor._requests] == [48, 56, 32, 64]
+    assert [shape[1] for _, shape, _ in predictor._compiled] == [48, 56, 32, 64]
 
 
 def test_tiles_change_no_class_and_classes_are_eagers(tmp_path: Path, tiny_bundle: Path) -> None:
