@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from geoseg.choices import PlannedRuntime
 from geoseg.geometry.lattice import Lattice
 from geoseg.geometry.tiles import TileGrid
 from geoseg.inference.known import Known
@@ -24,8 +25,15 @@ def most_patches(lattice: Lattice, pixels: int, *, device: str, asked: int | Non
     return max(1, min(most, pixels // (lattice.patch[0] * lattice.patch[1])))
 
 
-def batch_of(lattice: Lattice, pixels: int, *, device: str, asked: int | None, known: Known) -> int:
-    """As many as :func:`most_patches`, or one at a time where a probe found that markedly quicker."""
+def batch_of(
+    lattice: Lattice, pixels: int, *, device: str, asked: int | None, known: Known, runtime: PlannedRuntime
+) -> int:
+    """As many as :func:`most_patches`, or one at a time where a probe found that markedly quicker.
+
+    OpenVINO runs the patches of a batch one by one: in batches of one they are shared out best among its streams.
+    """
+    if runtime == "openvino":
+        return asked or 1
     most = most_patches(lattice, pixels, device=device, asked=asked)
     alone, together = (known.seconds_per_pixel(lattice.patch, n) for n in (1, most))
     if asked is not None or alone is None or together is None:

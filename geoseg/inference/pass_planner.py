@@ -253,7 +253,8 @@ class PassPlanner:
         pixels = BATCH_PIXELS[self._kind] if asked is None else asked * first[0] * first[1]
         while True:
             sizes = [
-                batch_of(c.lattice, pixels, device=self._kind, asked=asked, known=self._known) for c in passes.contexts
+                batch_of(c.lattice, pixels, device=self._kind, asked=asked, known=self._known, runtime=self._runtime)
+                for c in passes.contexts
             ]
             found = replace(
                 passes,
