@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -153,14 +154,15 @@ def test_memory_that_a_pass_takes_is_seen() -> None:
     def run(pixels: np.ndarray, valid: np.ndarray) -> None:
         assert pixels.shape == (2, 3, 64, 64)
         assert valid.all()
-        held.append(np.ones(60_000_000, np.uint8))
-        sum(range(1_000_000))  # long enough to be looked at
+        held.append(np.ones(200_000_000, np.uint8))
+        time.sleep(0.3)  # long enough to be looked at, also beside other work
         held.clear()
 
     job = Job(size=64, batch=2, pixels=np.zeros((3, 64, 64), np.uint8))
+    gc.collect()  # what other tests left may not go while this one is looked at
     (speed,) = probe_speeds(run, [job], device="cpu")
     assert speed.bytes is not None
-    assert 50e6 < speed.bytes < 200e6
+    assert 150e6 < speed.bytes < 400e6
     assert 0 < speed.seconds < 10
 
 
