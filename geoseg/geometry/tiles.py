@@ -166,10 +166,12 @@ def make_wide_tiles(lattice: Lattice, *, stitch: Stitch, tile: int) -> TileGrid:
     return TileGrid(lattice=lattice, stitch=stitch, cells=(down, across))
 
 
-def chunk_side(stride: int, *, least: int = 256) -> int:
+def chunk_side(stride: int, *, least: int = 512) -> int:
     """Side of an inner chunk: ``stride / 2**j``, the largest j that leaves an integer >= ``least``; else the stride.
 
-    Zarr demands that chunks divide shards, and a core is whole strides.
+    Zarr demands that chunks divide shards, and a core is whole strides. Each chunk costs zarr about half a
+    millisecond: with those of 280 px a map of 10^8 took 4.3 s of processor time to write, survey and turn into a COG,
+    with 560 px 3.2 s, with 1120 px 2.9 s.
     """
     while stride % 2 == 0 and stride // 2 >= least:
         stride //= 2

@@ -138,4 +138,4 @@ def test_tiles_cover_the_scene_once_and_read_what_they_need(grid: TileGrid) -> N
 def test_chunks_divide_strides(stride: int) -> None:
     chunk = chunk_side(stride)
     assert stride % chunk == 0
-    assert chunk >= min(256, stride)
+    assert chunk >= min(512, stride)
