@@ -54,10 +54,14 @@ def memory_need(
     """
     classes = len(model.legend)
     per_pixel = model.activation_bytes_per_pixel or ACTIVATION_BYTES_PER_PIXEL
+    several = len(passes.contexts) > 1
     streams = streams_of(runtime, threads) if runtime == "openvino" else 0
     activations = max(per_pixel * _area(c.lattice.patch) * (streams or c.batch_size) for c in passes.contexts)
+    if streams:  # logits that wait to be stitched, and what becomes of one of them, of two tiles
+        answer = 4 * classes if layers.confidence or layers.probabilities or several or passes.stitch != "crop" else 1
+        waiting = max(_area(c.lattice.patch) * c.batch_size for c in passes.contexts)
+        activations += 2 * (streams + 2) * answer * waiting
     height, width = (min(core, n) for core, n in zip(grid.core, grid.lattice.shape, strict=True))
-    several = len(passes.contexts) > 1
     rolling = 0
     if passes.stitch != "crop":  # a copy while it moves down; fused, its probabilities and their mix
         copies = 4 if several else 2

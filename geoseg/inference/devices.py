@@ -1,23 +1,30 @@
-"""Where a tile's arithmetic runs: the threads of a device, and how many tiles may be at it."""
+"""Where a tile's arithmetic runs: the threads of a device, and which tiles may be at it."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import cache
-from typing import TypeVar
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
 
 from geoseg.inference.lanes import Lanes
 from geoseg.inference.plan import Plan
 from geoseg.inference.segment import Engine
+from geoseg.inference.turns import Turnstile, place
 from geoseg.models.batching import streams_of
 from geoseg.models.runtimes.halving import HalvingPredictor
 from geoseg.models.source import ModelRecipe
 
 T = TypeVar("T")
+
+PLAIN_TILES = 2
+"""Tiles at a device at once where none of them holds sums: the next begins before the last patches of one are through.
+"""
+
+_made: dict[tuple[Any, ...], Any] = {}
+_making = threading.Lock()
 
 
 def predictor_of(plan: Plan, model: ModelRecipe) -> HalvingPredictor:
@@ -38,61 +45,59 @@ def predictor_of(plan: Plan, model: ModelRecipe) -> HalvingPredictor:
 
 def on_device(
     plan: Plan, model: ModelRecipe, work: Callable[[Engine], T], *, check_stop: Callable[[], None] = lambda: None
-) -> tuple[T, float]:
-    """What work makes of the plan's network, and the seconds it took.
+) -> tuple[T, float, tuple[str, ...]]:
+    """What work makes of the plan's network.
 
     PyTorch has one thread per device, on which all of a tile is done. OpenVINO runs patches on lanes of their own,
-    while the tile's thread stitches; two plain tiles may be at it at once, or lanes would stand still when one ends,
-    and each is then counted as half its time. Tiles that hold sums are planned for one by one.
+    while the tile's thread stitches.
+
+    Returns:
+        What work gave; the seconds that the device was busy with it; what there is to say of how it ran.
     """
-
-    def timed(lanes: Lanes | None) -> tuple[T, float]:
-        begun = time.perf_counter()
+    turnstile = _one("turnstile", plan.device, make=Turnstile)
+    with turnstile.pass_through(plan.digest, most=tiles_at_once(plan), check_stop=check_stop):
+        if plan.runtime != "openvino":
+            thread = _one("thread", plan.device, make=lambda: ThreadPoolExecutor(1, f"geoseg-{plan.device}"))
+            return thread.submit(_on_torch, plan, model, work, check_stop).result()  # type: ignore[no-any-return]
+        streams = streams_of(plan.runtime, plan.threads)
+        pool = _one("lanes", plan.device, streams, make=lambda: ThreadPoolExecutor(streams, f"geoseg-{plan.device}"))
+        lanes = Lanes(pool, streams)
         predictor = predictor_of(plan, model)
-        winners = predictor.winners if predictor.decides else None
-        found = work(Engine(predictor=predictor, check_stop=check_stop, winners=winners, lanes=lanes))
-        return found, time.perf_counter() - begun
-
-    if plan.runtime != "openvino":
-        return _device_thread(plan.device, plan.threads).submit(timed, None).result()
-    at_once = 2 if plan.stitch == "crop" and len(plan.contexts) == 1 else 1
-    with place("computing", at_once, check_stop):
-        found, seconds = timed(_lanes(plan.device, streams_of(plan.runtime, plan.threads)))
-    return found, seconds / at_once
+        found = work(Engine(predictor=predictor, check_stop=check_stop, lanes=lanes))
+        return found, lanes.seconds, _notes(plan, predictor)
 
 
-@contextmanager
-def place(what: str, count: int, check_stop: Callable[[], None]) -> Iterator[None]:
-    """One of so many places for something that tiles do; waits until there is one, or the run is stopped."""
-    places = _places(what, count)
-    while not places.acquire(timeout=0.5):
-        check_stop()
-    try:
-        yield
-    finally:
-        places.release()
+def tiles_at_once(plan: Plan) -> int:
+    """Tiles of the plan that may be at a device at once; memory is counted for one tile's sums."""
+    plain = plan.stitch == "crop" and len(plan.contexts) == 1
+    return PLAIN_TILES if plain and plan.runtime == "openvino" else 1
 
 
-@cache
-def _places(what: str, count: int) -> threading.BoundedSemaphore:  # noqa: ARG001 - the cache's key
-    return threading.BoundedSemaphore(count)
+def slot(count: int, check_stop: Callable[[], None] = lambda: None) -> AbstractContextManager[None]:
+    """One of the places for tiles in work that memory was planned for, however many threads a process has."""
+    return place(_one("slots", count, make=lambda: threading.BoundedSemaphore(count)), check_stop)
 
 
-@cache
-def _lanes(device: str, count: int) -> Lanes:
-    return Lanes(count, name=device)
+def _on_torch(
+    plan: Plan, model: ModelRecipe, work: Callable[[Engine], T], check_stop: Callable[[], None]
+) -> tuple[T, float, tuple[str, ...]]:
+    """On the device's thread, which keeps one set of OpenMP threads."""
+    import torch  # where it does not compute it is not imported
+
+    torch.set_num_threads(plan.threads)  # PyTorch counts them thread by thread
+    begun = time.perf_counter()
+    predictor = predictor_of(plan, model)
+    found = work(Engine(predictor=predictor, check_stop=check_stop))
+    return found, time.perf_counter() - begun, _notes(plan, predictor)
 
 
-@cache
-def _device_thread(device: str, threads: int) -> ThreadPoolExecutor:
-    """The one thread that computes on a device: it is the device's lock, and keeps one set of OpenMP threads."""
-    return ThreadPoolExecutor(
-        1, thread_name_prefix=f"geoseg-{device}", initializer=_use_torch_threads, initargs=(threads,)
-    )
+def _notes(plan: Plan, predictor: HalvingPredictor) -> tuple[str, ...]:
+    return predictor.notes(max(context.batch_size for context in plan.passes.contexts))
 
 
-def _use_torch_threads(count: int) -> None:
-    """PyTorch counts its threads thread by thread; where it does not compute it is not imported."""
-    import torch
-
-    torch.set_num_threads(count)
+def _one(*key: Any, make: Callable[[], Any]) -> Any:
+    """What a process has one of for each key; the first to ask makes it."""
+    with _making:
+        if key not in _made:
+            _made[key] = make()
+        return _made[key]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,7 @@ import numpy.typing as npt
 
 from geoseg.choices import LazyLayer
 from geoseg.errors import BundleError, GeosegError
+from geoseg.inference.devices import slot
 from geoseg.inference.plan import Plan
 from geoseg.inference.tilework import segment
 from geoseg.legend import IGNORE
@@ -42,7 +41,7 @@ class LazyWork:
             raise BundleError(
                 "a torch.nn.Module exists in its own process only: compute with threads, or save it as a bundle"
             )
-        with _places(self.plan.slots):
+        with slot(self.plan.slots):
             result, _ = segment(self.plan, self.model, self.plan.grid.tile(row, col))
         found = result.classes if self.layer == "classes" else result.confidence
         assert found is not None
@@ -91,9 +90,3 @@ def _tile(work: Callable[[int, int], npt.NDArray[np.uint8]], row: int, col: int)
 
 def _nothing(height: int, width: int) -> npt.NDArray[np.uint8]:
     return np.full((height, width), IGNORE, np.uint8)
-
-
-@cache
-def _places(count: int) -> threading.BoundedSemaphore:
-    """Tiles in work at once in a process, however many threads a scheduler has: what memory was planned for."""
-    return threading.BoundedSemaphore(count)

@@ -98,7 +98,7 @@ class Plan:
     threads: int
     """Threads of the network's arithmetic."""
     slots: int
-    """Tiles in work at once: one computes, the others read or write."""
+    """Tiles in work at once: one or two compute, the others read or write."""
     layers: Layers
     zarr_format: int
     chunk: tuple[int, int]

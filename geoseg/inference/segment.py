@@ -19,7 +19,7 @@ from geoseg.inference.lanes import Lanes
 from geoseg.inference.layers import Layers
 from geoseg.inference.passes import Passes
 from geoseg.inference.stitch import Stitcher
-from geoseg.models.runtimes.base import Predictor
+from geoseg.models.runtimes.base import Predictor, decides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -52,10 +52,8 @@ class Engine:
     predictor: Predictor
     check_stop: Callable[[], None] = lambda: None
     """Called between batches; raises to stop."""
-    winners: Callable[..., Any] | None = None
-    """Gives the winning channels of a batch, and no logits, where the predictor can."""
     lanes: Lanes | None = None
-    """Threads on which batches are run, some ahead of what is stitched; None: here, one by one."""
+    """Where batches are run, some ahead of what is stitched, by a predictor that takes several callers; None: here."""
 
     def run(
         self,
@@ -127,7 +125,7 @@ def segment_tile(
     decider = Decider(core.shape, layers=layers, ids=ids, temperature=temperature)
     valid = source.valid_in(core)
     if len(passes.contexts) == 1 and passes.adaptive is None:
-        ask, sink = _asked(engine, passes, layers, decider)
+        ask, sink = _asked(engine.predictor, passes, layers, decider)
         spent = run_pass(0, source, core, passes=passes, engine=engine, sink=sink, ask=ask)
         alone = np.ones(core.shape, np.uint8) if layers.contexts else None
         return decider.finish(valid, contexts=alone, computed_pixels=spent)
@@ -194,13 +192,13 @@ def run_pass(
 
 
 def _asked(
-    engine: Engine, passes: Passes, layers: Layers, decider: Decider
+    predictor: Predictor, passes: Passes, layers: Layers, decider: Decider
 ) -> tuple[Callable[..., Any], Callable[..., None]]:
     """What to ask the predictor, and who takes the answers: where no sums are made of logits, winners are enough."""
     plain = passes.stitch_of(0) == "crop" and not (layers.confidence or layers.probabilities)
-    if plain and engine.winners is not None:
-        return engine.winners, decider.take
-    return engine.predictor.logits, decider
+    if plain and decides(predictor):
+        return predictor.winners, decider.take
+    return predictor.logits, decider
 
 
 def _run_again(

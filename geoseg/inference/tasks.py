@@ -9,7 +9,7 @@ from geoseg.errors import GeosegError
 from geoseg.models.source import ModelRecipe
 
 SLOTS = 3
-"""Tiles in work at once: one computes while another is read and a third is written."""
+"""Tiles in work at once: one computes, or is begun while one ends; another is read, or a third is written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from geoseg.geometry.windows import Window
 from geoseg.inference.arrays import Array
 from geoseg.inference.capacity import memory_there
 from geoseg.inference.decide import TileResult
-from geoseg.inference.devices import on_device, place, predictor_of
+from geoseg.inference.devices import on_device, slot
 from geoseg.inference.plan import Plan
 from geoseg.inference.resume import PLAN_ATTRIBUTE
 from geoseg.inference.segment import Engine, TilePixels, run_pass, segment_tile
@@ -59,7 +59,7 @@ def work_tile(task: TileTask, row: int, col: int) -> TileReport:
     store, plan = open_run(task)
     tile = plan.grid.tile(row, col)
     check_stop = stop_check(task.run)
-    with place("in work", plan.slots, check_stop):  # memory was planned for so many, however many threads there are
+    with slot(plan.slots, check_stop):
         if task.shared and store.is_done(tile.key):
             return _report(tile, TileTimes())
         result, times = segment(plan, task.model, tile, check_stop=check_stop)
@@ -107,10 +107,9 @@ def segment(
         )
 
     try:
-        result, seconds = on_device(plan, model, compute, check_stop=check_stop)
+        result, seconds, notes = on_device(plan, model, compute, check_stop=check_stop)
     except OutOfMemoryError as error:
         raise OutOfMemoryError(f"{error} ({_memory_told(plan)})") from error
-    notes = predictor_of(plan, model).notes(max(context.batch_size for context in plan.passes.contexts))
     return result, TileTimes(read=read, compute=seconds, notes=notes)
 
 

@@ -13,13 +13,14 @@ def streams_of(runtime: str, threads: int) -> int:
     """Batches that a run has in the network at once.
 
     OpenVINO's graph can be run by several callers, each on its share of the threads: two of them keep all cores busy
-    while one's answer is fetched and the next is brought. PyTorch's threads serve one caller.
+    while one's answer is fetched and the next is brought. An odd number of threads is not shared out: one would get
+    none. PyTorch's threads serve one caller.
 
     Args:
         runtime: what runs the network.
         threads: of its arithmetic.
     """
-    return max(1, min(2, threads)) if runtime == "openvino" else 1
+    return 2 if runtime == "openvino" and threads % 2 == 0 else 1
 
 
 ACTIVATION_BYTES_PER_PIXEL = 1000.0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from geoseg.inference.lanes import Lanes
 from geoseg.inference.layers import Layers
 from geoseg.inference.passes import Adaptive, ContextPass, Passes
 from geoseg.inference.segment import Engine, TilePixels, segment_tile
+from geoseg.models.runtimes.halving import HalvingPredictor
 from tests.running import tiles_of
 
 SHAPE = (90, 110)
@@ -36,13 +38,9 @@ class Slow:
 
     def logits(self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
         self.asked.append("logits")
-        return self._answer(pixels, valid)
+        return self.answer(pixels, valid)
 
-    def winners(self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
-        self.asked.append("winners")
-        return self._answer(pixels, valid).argmax(axis=1, keepdims=True).astype(np.uint8)
-
-    def _answer(self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    def answer(self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
         self.threads.add(threading.current_thread().name)
         time.sleep(float(pixels[0, 0, 0, 0]) / 255 / 200)
         height, width = pixels.shape[2:]
@@ -51,9 +49,18 @@ class Slow:
         return np.where(valid[:, None], found, 0).astype(np.float32) / 50
 
 
-@pytest.fixture(scope="module")
-def lanes() -> Lanes:
-    return Lanes(3, name="lanes-under-test")
+class Deciding(Slow):
+    """One that can do without handing out logits."""
+
+    def winners(self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+        self.asked.append("winners")
+        return self.answer(pixels, valid).argmax(axis=1, keepdims=True).astype(np.uint8)
+
+
+@pytest.fixture
+def lanes() -> Iterator[Lanes]:
+    with ThreadPoolExecutor(3, "lanes-under-test") as pool:
+        yield Lanes(pool, 3)
 
 
 def passes_of(count: int, *, stitch: Stitch = "crop", adaptive: bool = False) -> Passes:
@@ -97,7 +104,8 @@ def test_lanes_change_nothing(stitch: Stitch, count: int, lanes: Lanes) -> None:
         run(passes, Engine(predictor=Slow()), layers), run(passes, Engine(predictor=beside, lanes=lanes), layers)
     )
     assert len(beside.threads) > 1
-    assert all(name.startswith("geoseg-lanes-under-test") for name in beside.threads)
+    assert lanes.seconds > 0
+    assert all(name.startswith("lanes-under-test") for name in beside.threads)
 
 
 def test_lanes_change_nothing_of_an_adaptive_run(lanes: Lanes) -> None:
@@ -123,28 +131,37 @@ def test_logits_stay_where_they_are_if_classes_are_all_that_is_wanted(
     stitch: Stitch, count: int, layers: Layers, asked: str, lanes: Lanes
 ) -> None:
     passes = passes_of(count, stitch=stitch)
-    deciding = Slow()
-    found = run(passes, Engine(predictor=deciding, winners=deciding.winners, lanes=lanes), layers)
+    deciding = Deciding()
+    found = run(passes, Engine(predictor=HalvingPredictor(deciding), lanes=lanes), layers)
     assert {*deciding.asked} == {asked}
     assert_same(found, run(passes, Engine(predictor=Slow()), layers))
 
 
 def test_a_run_that_is_stopped_begins_no_more_patches(lanes: Lanes) -> None:
-    """It ends with the patches that are in work."""
-    counted = Slow()
+    """It ends with the patches that are in work: those that wait for a lane are withdrawn."""
+    held = threading.Event()
+    begun: list[int] = []
+
+    class Held(Slow):
+        def logits(self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+            begun.append(len(pixels))
+            held.wait(10)
+            return self.answer(pixels, valid)
+
     calls = 0
 
     def check_stop() -> None:
         nonlocal calls
         calls += 1
-        if calls == 4:
+        if calls == 4:  # the three lanes are taken
+            held.set()
             raise StoppedError("stopped", signum=15)
 
     passes = passes_of(1)
     window = Window.whole(SHAPE)
     source = TilePixels(pixels=np.full((2, *SHAPE), 255, np.uint8), valid=np.ones(SHAPE, bool), window=window)
-    engine: Any = Engine(predictor=counted, lanes=lanes, check_stop=check_stop)
     with pytest.raises(StoppedError):
-        segment_tile(source, window, passes=passes, engine=engine)
+        segment_tile(source, window, passes=passes, engine=Engine(predictor=Held(), lanes=lanes, check_stop=check_stop))
     time.sleep(0.1)
-    assert len(counted.asked) <= 3
+    assert len(begun) == 3
+    assert passes.contexts[0].lattice.count > 8

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,10 @@ Logits: TypeAlias = "torch.Tensor | npt.NDArray[np.float32]"
 
 
 class Predictor(Protocol):
-    """Anything that gives logits for patches. Not thread-safe: the executor gives each device one thread."""
+    """Anything that gives logits for patches.
+
+    OpenVINO's takes several callers at once; the others are not thread-safe, and each device has one thread for them.
+    """
 
     multiple: int
     """Sides of patches must be multiples of it."""
@@ -39,6 +42,12 @@ class DecidingPredictor(Predictor, Protocol):
 
     def winners(self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
         """The channel with the highest logit, (N, 1, h, w) uint8; ties go to the lower one. Arguments as ``logits``."""
+
+
+def decides(predictor: Predictor) -> TypeGuard[DecidingPredictor]:
+    """True if a predictor is a ``DecidingPredictor``; one that runs another is if that is."""
+    inner = getattr(predictor, "inner", predictor)
+    return hasattr(inner, "winners")
 
 
 def described(shape: tuple[int, ...]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -28,6 +29,7 @@ class HalvingPredictor:
         self.inner = inner
         self.multiple = inner.multiple
         self._most: int | None = None
+        self._lock = threading.Lock()  # several may call
 
     def notes(self, batch: int) -> tuple[str, ...]:
         """What the user of a run should know of how it was computed.
@@ -38,12 +40,7 @@ class HalvingPredictor:
         own: tuple[str, ...] = getattr(self.inner, "notes", ())
         if self._most is None or batch <= self._most:
             return own
-        return (*own, f"{_HALVED}{self._most}: memory ran out; classes may differ within float noise")
-
-    @property
-    def decides(self) -> bool:
-        """True if ``winners`` may be called."""
-        return hasattr(self.inner, "winners")
+        return (*own, _halved(self._most))
 
     def logits(self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_]) -> Logits:
         """See :class:`geoseg.models.runtimes.base.Predictor`.
@@ -77,9 +74,20 @@ class HalvingPredictor:
             else:
                 first += most
                 continue
-            self._most = most  # outside the handler, whose exception keeps the failed batch's tensors alive
-            _LOG.warning(self.notes(len(pixels))[-1])
+            self._halve(most)  # outside the handler, whose exception keeps the failed batch's tensors alive
         return found[0] if len(found) == 1 else _joined(found)
+
+    def _halve(self, most: int) -> None:
+        """Keeps to so many patches from now on, and says it, unless another caller came to fewer meanwhile."""
+        with self._lock:
+            if self._most is not None and self._most <= most:
+                return
+            self._most = most
+        _LOG.warning(_halved(most))
+
+
+def _halved(most: int) -> str:
+    return f"{_HALVED}{most}: memory ran out; classes may differ within float noise"
 
 
 def with_notes(told: list[str], more: tuple[str, ...]) -> list[str]:

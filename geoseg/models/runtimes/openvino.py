@@ -25,23 +25,23 @@ _AS_STORED = ("uint8", "uint16", "int16", "float32")
 """Data types that the graph takes; others are widened to float32 before."""
 
 _SHAPES = 4
-"""Compiled patch shapes that are kept: each holds its own activations."""
+"""Compiled patch shapes that are kept; only those in use hold activations."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Compiled:
-    """The network for one shape, and what runs it that nobody uses at the moment."""
+    """The network for one shape, what runs it that nobody uses at the moment, and how many do use some."""
 
     model: Any
     free: list[Any] = field(default_factory=list)
+    users: int = 0
 
 
 class OpenVinoPredictor:
     """A bundle's network in float32.
 
-    Patches are run one by one: a patch's answer cannot depend on the batch that it came in, only one shape per patch
-    size is compiled, and on a CPU one patch keeps all threads busy (benchmarks/runtimes.py). Safe on several threads,
-    of which as many compute at once as there are streams.
+    Patches are run one by one: a patch's answer cannot depend on the batch that it came in, and only one shape per
+    patch size is compiled. Safe on several threads, of which as many compute at once as there are streams.
 
     Args:
         bundle: converted first if its IR is not cached.
@@ -80,9 +80,7 @@ class OpenVinoPredictor:
             PlanError: if the network does not take patches of this size.
             OutOfMemoryError: if memory does not take them.
         """
-        count, _, height, width = pixels.shape
-        found = np.empty((count, self._classes, height, width), np.float32)
-        self._run(pixels, valid, found, decide=False)
+        found: npt.NDArray[np.float32] = self._run(pixels, valid, decide=False)
         return found
 
     def winners(self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
@@ -92,27 +90,26 @@ class OpenVinoPredictor:
             PlanError: if the network does not take patches of this size.
             OutOfMemoryError: if memory does not take them.
         """
-        count, _, height, width = pixels.shape
-        found = np.empty((count, 1, height, width), np.uint8)
-        self._run(pixels, valid, found, decide=True)
+        found: npt.NDArray[np.uint8] = self._run(pixels, valid, decide=True)
         return found
 
-    def _run(
-        self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_], found: npt.NDArray[Any], *, decide: bool
-    ) -> None:
-        """Fills ``found`` patch by patch."""
+    def _run(self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_], *, decide: bool) -> npt.NDArray[Any]:
+        """Patch by patch."""
         import openvino
 
+        shape = (len(pixels), 1 if decide else self._classes, *pixels.shape[2:])
         if pixels.dtype.name not in _AS_STORED:
             pixels = pixels.astype(np.float32)
-        pixels, valid = np.ascontiguousarray(pixels), np.ascontiguousarray(valid)
         try:
+            pixels, valid = np.ascontiguousarray(pixels), np.ascontiguousarray(valid)
+            found = np.empty(shape, np.uint8 if decide else np.float32)
             with self._request(pixels.dtype.name, pixels.shape[1:], decide=decide) as request:
                 for k in range(len(pixels)):
                     request.set_output_tensor(openvino.Tensor(found[k : k + 1], shared_memory=True))
                     request.infer([pixels[k : k + 1], valid[k : k + 1, None]], share_inputs=True, share_outputs=True)
         except (RuntimeError, ValueError, MemoryError) as error:
             raise failure(error, pixels.shape, multiple=self.multiple) from error
+        return found
 
     def _read(self, bundle: Bundle) -> Any:
         """The network from the cache; one that is damaged is made again, once."""
@@ -132,18 +129,32 @@ class OpenVinoPredictor:
 
         Of the shapes the last ``_SHAPES`` used are kept.
         """
-        key = (dtype, shape, decide)
         with self._lock:
-            if key not in self._compiled:
-                while len(self._compiled) >= _SHAPES:
-                    self._compiled.popitem(last=False)
-                model = self._with_normalisation(dtype, shape, decide=decide)
-                self._compiled[key] = _Compiled(model=self._core.compile_model(model, "CPU", self._options))
-            self._compiled.move_to_end(key)
-            compiled = self._compiled[key]
+            compiled = self._compiled_for((dtype, shape, decide))
+            compiled.users += 1
             request = compiled.free.pop() if compiled.free else compiled.model.create_infer_request()
-        yield request
-        compiled.free.append(request)  # not after an error: nobody knows its state then
+        try:
+            yield request
+            compiled.free.append(request)  # not after an error: nobody knows its state then
+        finally:
+            with self._lock:
+                compiled.users -= 1
+
+    def _compiled_for(self, key: tuple[str, tuple[int, ...], bool]) -> _Compiled:
+        """Under the lock. When another shape's turn comes, those that nobody uses give their activations back."""
+        if key in self._compiled and next(reversed(self._compiled)) == key:
+            return self._compiled[key]
+        for other in self._compiled.values():
+            if other.users == 0:
+                other.model.release_memory()
+        if key not in self._compiled:
+            while len(self._compiled) >= _SHAPES:
+                self._compiled.popitem(last=False)
+            dtype, shape, decide = key
+            model = self._with_normalisation(dtype, shape, decide=decide)
+            self._compiled[key] = _Compiled(model=self._core.compile_model(model, "CPU", self._options))
+        self._compiled.move_to_end(key)
+        return self._compiled[key]
 
     def _with_normalisation(self, dtype: str, shape: tuple[int, ...], *, decide: bool) -> Any:
         """The network for one patch shape, behind cast, normalisation and fill; inputs are pixels and validity.
@@ -160,6 +171,9 @@ class OpenVinoPredictor:
         network = self._network.clone()
         network.get_parameters()[0].output(0).replace(filled.output(0))
         answer = network.get_results()[0].input_value(0)
+        channels = answer.get_partial_shape()[1]
+        if channels.is_static and channels.get_length() != self._classes:
+            raise ValueError(f"it gives {channels.get_length()} channels for {self._classes} classes")
         if decide:
             best = ops.topk(answer, np.int64(1), 1, "max", "value", index_element_type="i32", stable=True)
             answer = ops.convert(best.output(1), "u8").output(0)

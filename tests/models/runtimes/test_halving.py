@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,26 @@ def test_one_patch_too_many_is_an_error() -> None:
     with pytest.raises(OutOfMemoryError):
         HalvingPredictor(inner).logits(np.ones((5, 1, 2, 2)), np.ones((5, 2, 2), bool))
     assert inner.asked == [5, 2, 1]
+
+
+def test_several_callers_come_to_the_smallest_batch_and_it_is_said_once_each(caplog: pytest.LogCaptureFixture) -> None:
+    """Two at once, of which one came to fewer patches while the other was at it."""
+    meeting = threading.Barrier(2)
+
+    class Meeting(Narrow):
+        def logits(self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_]) -> Logits:
+            if len(pixels) in (4, 8):
+                meeting.wait(10)
+            return super().logits(pixels, valid)
+
+    predictor = HalvingPredictor(Meeting(1, tensors=False))
+    pixels, valid = np.random.default_rng(0).integers(0, 9, (8, 2, 4, 4)), np.ones((8, 4, 4), bool)
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(predictor.logits, pixels[:n], valid[:n]) for n in (4, 4)]
+        assert all(np.array_equal(np.asarray(each.result()), pixels[:4, :1]) for each in asked)
+    assert predictor.notes(4)[0].startswith("batch halved to 1")
+    said = [record.message for record in caplog.records]
+    assert len(said) == len({*said})
 
 
 class Hungry(nn.Module):

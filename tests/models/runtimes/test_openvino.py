@@ -18,7 +18,7 @@ import rasterio
 import torch
 
 import geoseg
-from geoseg.errors import BundleError, PlanError
+from geoseg.errors import BundleError, OutOfMemoryError, PlanError
 from geoseg.geometry.windows import Window
 from geoseg.inference import runtime_choice
 from geoseg.models.bundle import Bundle, open_bundle
@@ -154,6 +154,55 @@ def test_few_shapes_are_kept_those_used_last(predictor: OpenVinoPredictor) -> No
     for side in sides:
         predictor.logits(*batch((1, side, side)))
     assert [shape[1] for _, shape, _ in predictor._compiled] == [48, 56, 32, 64]
+
+
+def test_only_shapes_in_use_hold_activations(predictor: OpenVinoPredictor) -> None:
+    """Four shapes one after the other take little more memory than the largest alone."""
+    statm = Path("/proc/self/statm")
+    if not statm.exists():
+        pytest.skip("resident memory is told by /proc")
+
+    def resident() -> int:
+        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    largest = batch((1, 1024, 1024))
+    predictor.winners(*largest)
+    alone = resident()
+    for side in (992, 960, 928):
+        predictor.winners(*batch((1, side, side)))
+    predictor.winners(*largest)
+    held = resident()
+    for compiled in predictor._compiled.values():
+        compiled.model.release_memory()
+    activations = held - resident()
+    assert activations > 0
+    assert held - alone < activations, "three more shapes' activations would be nearly three times as much"
+
+
+def test_a_shape_that_leaves_the_cache_while_it_is_used_still_answers(predictor: OpenVinoPredictor) -> None:
+    given = batch((1, 64, 64))
+    truth = predictor.winners(*given)
+    with predictor._request("uint8", (3, 64, 64), decide=True):
+        for side in (32, 40, 48, 56):
+            predictor.logits(*batch((1, side, side)))
+            predictor.winners(*batch((1, side, side)))
+    assert ("uint8", (3, 64, 64), True) not in predictor._compiled
+    assert np.array_equal(predictor.winners(*given), truth)
+
+
+def test_too_large_a_batch_for_the_answers_is_out_of_memory(predictor: OpenVinoPredictor) -> None:
+    pixels = np.broadcast_to(np.zeros((1, 3, 1, 1), np.uint8), (10**6, 3, 20_000, 20_000))
+    valid = np.broadcast_to(np.ones((1, 1, 1), bool), (10**6, 20_000, 20_000))
+    with pytest.raises(OutOfMemoryError):
+        predictor.logits(pixels, valid)
+
+
+def test_another_number_of_channels_than_classes_is_refused(
+    predictor: OpenVinoPredictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predictor, "_classes", 7)
+    with pytest.raises(PlanError, match="channels for 7 classes"):
+        predictor.winners(*batch((1, 64, 64)))
 
 
 def test_tiles_change_no_class_and_classes_are_eagers(tmp_path: Path, tiny_bundle: Path) -> None:
