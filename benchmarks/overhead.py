@@ -3,7 +3,8 @@
     python benchmarks/overhead.py --side 10000 --rounds 3 [--runtime openvino]
 
 Both are whole processes and alternate. The bare one imports the runtime, loads the network, and runs as many patches of
-the plan's size as the plan has, on random pixels, normalisation included; it reads, stitches and writes nothing. Told
+the plan's size as the plan has, on random pixels, normalisation included, as many at once as the runtime takes; it
+reads, stitches and writes nothing. Told
 are wall seconds of each, and the median of the rounds' ratios, once against the bare process and once against its
 forward passes alone.
 """
@@ -24,8 +25,11 @@ KEYS = ("threads", "patch_size", "batch_size", "patches", "runtime")
 
 def bare(plan_json: str) -> None:
     """The bare process: prints the seconds of its forward passes."""
+    from concurrent.futures import ThreadPoolExecutor
+
     import numpy as np
 
+    from geoseg.models.batching import streams_of
     from geoseg.models.bundle import open_bundle
     from geoseg.models.runtimes import make_predictor
 
@@ -34,14 +38,24 @@ def bare(plan_json: str) -> None:
         import torch
 
         torch.set_num_threads(plan["threads"])
-    predictor = make_predictor(open_bundle(), runtime=plan["runtime"], threads=plan["threads"])
+    streams = streams_of(plan["runtime"], plan["threads"])
+    predictor = make_predictor(open_bundle(), runtime=plan["runtime"], threads=plan["threads"], streams=streams)
     height, width = plan["patch_size"]
     batch = plan["batch_size"]
     pixels = np.random.default_rng(0).integers(0, 256, (batch, 3, height, width), dtype=np.uint8)
     valid = np.ones((batch, height, width), bool)
-    started = time.perf_counter()
-    for _ in range(-(-plan["patches"] // batch)):
+
+    def work(_: int) -> None:
         predictor.logits(pixels, valid)
+
+    started = time.perf_counter()
+    if streams == 1:  # PyTorch's threads are this thread's own
+        for number in range(-(-plan["patches"] // batch)):
+            work(number)
+    else:
+        with ThreadPoolExecutor(streams) as pool:
+            for done in [pool.submit(work, number) for number in range(-(-plan["patches"] // batch))]:
+                done.result()
     print(time.perf_counter() - started)
 
 
