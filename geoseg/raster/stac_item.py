@@ -7,9 +7,10 @@ learning model (mlm) 1.4.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -43,6 +44,7 @@ _KINDS: Mapping[str, tuple[str, str, str]] = {
     ".htm": ("report", "text/html", "metadata"),
     ".qml": ("style_qgis", "application/xml", "style"),
     ".sld": ("style_sld", "application/vnd.ogc.sld+xml", "style"),
+    ".polygons.sld": ("style_sld_polygons", "application/vnd.ogc.sld+xml", "style"),
     ".xml": ("classes_names", "application/xml", "metadata"),
 }
 """By suffix: key, media type and role of an asset."""
@@ -110,7 +112,7 @@ def item_of(target: Path, content: ItemContent) -> dict[str, Any]:
     )
     for path in content.files:
         key, asset = _asset(path, target, content)
-        item.add_asset(key, pystac.Asset.from_dict(asset))
+        item.add_asset(_unused(key, item.assets), pystac.Asset.from_dict(asset))
     if content.model is not None and content.card:
         extensions.append(MODEL)
         item.properties.update(_model_properties(content))
@@ -144,7 +146,8 @@ def _processing(content: ItemContent) -> dict[str, Any]:
 
 
 def _asset(path: Path | str, target: Path, content: ItemContent) -> tuple[str, dict[str, Any]]:
-    key, media_type, role = _KINDS[Path(path).suffix.lower()]
+    name = Path(path).name.lower()
+    key, media_type, role = _KINDS[".polygons.sld" if name.endswith(".polygons.sld") else Path(name).suffix]
     if key == "zarr":
         media_type = f"{media_type}; version={content.zarr_format}"
     asset: dict[str, Any] = {"href": _href(path, target), "type": media_type, "roles": [role]}
@@ -154,6 +157,12 @@ def _asset(path: Path | str, target: Path, content: ItemContent) -> tuple[str, d
     if isinstance(path, Path) and path.is_file():
         asset |= _file(path)
     return key, asset
+
+
+def _unused(key: str, taken: Container[str]) -> str:
+    """The key, numbered where files of two stems have styles each."""
+    names = (key if number == 1 else f"{key}_{number}" for number in itertools.count(1))
+    return next(name for name in names if name not in taken)
 
 
 def _classes(legend: Legend) -> list[dict[str, Any]]:

@@ -14,6 +14,8 @@ from geoseg.raster.atomic import output_errors, part_path, put_in_place, remove
 Kind = Literal["raster", "vector"]
 """Pixels of class ids in band 1, or polygons with a class id each."""
 
+_KINDS: tuple[Kind, ...] = ("raster", "vector")
+
 CLASS_FIELD = "class_id"
 """The attribute of polygons that holds the class id."""
 
@@ -24,17 +26,25 @@ _NAMESPACES = {
 }
 
 
-def qml(legend: Legend, *, kind: Kind = "vector") -> str:
+def qml(legend: Legend, *, kind: Kind | None = None) -> str:
     """A QGIS layer style: one entry per class.
+
+    Args:
+        legend: the classes.
+        kind: of layers it is for; None for both: QGIS looks for the styles of ``map.tif`` and ``map.fgb`` under one
+            name, and each kind of layer passes over the other's part.
 
     Raises:
         OutputError: for an unknown kind.
     """
-    _refuse_unknown(kind)
+    kinds = _KINDS if kind is None else (kind,)
+    _refuse_unknown(*kinds)
     root = ET.Element("qgis", version="3.28.0", styleCategories="Symbology")
-    root.append(_paletted(legend) if kind == "raster" else _categorized(legend))
-    if kind == "raster":
-        ET.SubElement(root, "blendMode").text = "0"
+    if "raster" in kinds:
+        root.append(_paletted(legend))
+    if "vector" in kinds:
+        root.append(_categorized(legend))
+    ET.SubElement(root, "blendMode").text = "0"
     return f"<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n{_text(root)}"
 
 
@@ -57,13 +67,18 @@ def sld(legend: Legend, *, kind: Kind = "vector") -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{_text(root)}'
 
 
-def style_paths(data: Path) -> tuple[Path, Path]:
-    """Where the styles of a file lie: ``map.qml``, which QGIS loads with ``map.tif``, and ``map.sld``."""
-    return data.with_suffix(".qml"), data.with_suffix(".sld")
+def style_paths(data: Path, *, kind: Kind) -> tuple[Path, Path]:
+    """Where the styles of a file lie.
+
+    Returns:
+        ``map.qml``, which QGIS loads with ``map.tif``, ``map.fgb`` and ``map.geojson``, and ``map.sld`` of rasters or
+        ``map.polygons.sld``: one SLD cannot serve both.
+    """
+    return data.with_suffix(".qml"), data.with_suffix(".sld" if kind == "raster" else ".polygons.sld")
 
 
 def write_styles(data: Path, legend: Legend, *, kind: Kind, overwrite: bool = False) -> tuple[Path, Path]:
-    """Writes both styles beside a file; each is whole or not there.
+    """Writes both styles beside a file, the QML for both kinds; each is whole or not there.
 
     A style that is there already may be somebody's own work: it stays, unless ``overwrite`` says otherwise.
 
@@ -73,8 +88,8 @@ def write_styles(data: Path, legend: Legend, *, kind: Kind, overwrite: bool = Fa
     Raises:
         OutputError: if one cannot be written.
     """
-    targets = style_paths(data)
-    for target, text in zip(targets, (qml(legend, kind=kind), sld(legend, kind=kind)), strict=True):
+    targets = style_paths(data, kind=kind)
+    for target, text in zip(targets, (qml(legend), sld(legend, kind=kind)), strict=True):
         if target.exists() and not overwrite:
             continue
         part = part_path(target)
@@ -87,9 +102,10 @@ def write_styles(data: Path, legend: Legend, *, kind: Kind, overwrite: bool = Fa
     return targets
 
 
-def _refuse_unknown(kind: str) -> None:
-    if kind not in ("raster", "vector"):
-        raise OutputError(f"no style for {kind!r}: there are raster and vector")
+def _refuse_unknown(*kinds: str) -> None:
+    for kind in kinds:
+        if kind not in _KINDS:
+            raise OutputError(f"no style for {kind!r}: there are raster and vector")
 
 
 def _paletted(legend: Legend) -> ET.Element:

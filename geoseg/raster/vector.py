@@ -134,8 +134,10 @@ def _write_by_gdal(reader: Any, path: Path, *, driver: str, layer: VectorLayer, 
     import pyogrio  # not at the top: GDAL a second time, a third of a second
 
     options: dict[str, Any] = {}
-    if driver == "GPKG" and layer.metadata:  # not of the dataset: GDAL writes an .aux.xml when it reads those
-        options["layer_metadata"] = dict(layer.metadata)
+    if driver == "GPKG":
+        options["VERSION"] = "1.3"  # of 1.4, GDAL 3.6 and QGIS with it warn that they know only parts
+        if layer.metadata:  # not of the dataset: GDAL writes an .aux.xml when it reads those
+            options["layer_metadata"] = dict(layer.metadata)
     try:
         with _filters, warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="'crs' was not provided")  # said as a note of our own

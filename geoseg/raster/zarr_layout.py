@@ -1,7 +1,7 @@
 """How a class map lies in a Zarr group so that xarray, rioxarray, CF tools and GDAL take it for a map.
 
 CF conventions 1.11, sections 3.5 (flags) and 5.6 (grid mappings); rioxarray's reading of ``GeoTransform`` and ``gcps``;
-GDAL's of ``_ARRAY_DIMENSIONS`` (Zarr 2).
+GDAL's of ``_ARRAY_DIMENSIONS`` and ``_CRS`` (Zarr 2).
 """
 
 from __future__ import annotations
@@ -131,14 +131,19 @@ def _add_array(
     return group.create_array(name, attributes=attributes, **options)
 
 
-def map_attributes(geobox: GeoBox) -> dict[str, Any]:
+def map_attributes(geobox: GeoBox, *, zarr_format: int = 3) -> dict[str, Any]:
     """Attributes of every map of a store.
 
     ``nodata`` and no ``_FillValue``: xarray would turn classes into float32 to make room for NaN. ``coordinates``
-    besides ``grid_mapping``: without it rioxarray finds no CRS.
+    besides ``grid_mapping``: without it rioxarray finds no CRS. ``_CRS`` in Zarr 2: GDAL 3.6, which comes with QGIS on
+    Debian 12, does not follow grid mappings.
     """
-    placed = {"grid_mapping": GRID_MAPPING, "coordinates": GRID_MAPPING} if has_grid_mapping(geobox) else {}
-    return {"nodata": IGNORE, **placed}
+    attributes: dict[str, Any] = {"nodata": IGNORE}
+    if has_grid_mapping(geobox):
+        attributes |= {"grid_mapping": GRID_MAPPING, "coordinates": GRID_MAPPING}
+    if zarr_format == 2 and geobox.crs is not None:
+        attributes["_CRS"] = {"wkt": geobox.crs}
+    return attributes
 
 
 def has_grid_mapping(geobox: GeoBox) -> bool:

@@ -89,7 +89,8 @@ def _build_level(
     below = zarr_layout.get_array(group, level_path(factor // 2))
     home = group.create_group(f"overviews/{factor}")
     shard = (chunk[0] * max(1, _SHARD // chunk[0]), chunk[1] * max(1, _SHARD // chunk[1]))
-    attributes = {**zarr_layout.map_attributes(geobox), **zarr_layout.legend_attributes(legend)}
+    placed = zarr_layout.map_attributes(geobox, zarr_format=group.metadata.zarr_format)
+    attributes = {**placed, **zarr_layout.legend_attributes(legend)}
     zarr_layout.add_map(home, "classes", shape=geobox.shape, chunk=chunk, shard=shard, attributes=attributes)
     zarr_layout.add_coordinates(home, geobox)
     level = zarr_layout.get_array(home, "classes")

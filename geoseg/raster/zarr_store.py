@@ -225,7 +225,7 @@ def create_store(place: Place, spec: StoreSpec) -> ResultStore:
         where.discard()
         where.write(CLAIM, claim("writing"))
         group = zarr.create_group(where.zarr_store(), zarr_format=spec.zarr_format)  # type: ignore[arg-type]
-        attributes = zarr_layout.map_attributes(spec.geobox)
+        attributes = zarr_layout.map_attributes(spec.geobox, zarr_format=spec.zarr_format)
         percent = {**attributes, "units": "percent"}
         cut: dict[str, Any] = {"shape": spec.geobox.shape, "chunk": spec.chunk, "shard": spec.shard}
         legend = zarr_layout.legend_attributes(spec.legend)

@@ -99,7 +99,8 @@ def finish(
 
         enter("polygons")
         source = map_of_store(store, scene=stem_of(plan.recipe.uris[0]))
-        for text in write_polygons(source, files.vectors, ExportOptions(), check=check).notes:
+        asked = ExportOptions(overwrite=options.overwrite)
+        for text in write_polygons(source, files.vectors, asked, check=check).notes:
             note(text)
     if files.preview is not None:
         enter("preview")

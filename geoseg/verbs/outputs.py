@@ -45,8 +45,11 @@ class Outputs:
 
     @property
     def styles(self) -> tuple[Path, ...]:
-        """What lies beside the COG, as its ``.aux.xml`` does: replaced and counted as whole only together with it."""
-        return () if self.cog is None else style_paths(self.cog)
+        """What lies beside COG and polygons, as ``.aux.xml`` does: replaced and counted as whole only with them."""
+        found = [] if self.cog is None else [*style_paths(self.cog, kind="raster")]
+        for path in self.vectors:
+            found += style_paths(path, kind="vector")
+        return tuple(dict.fromkeys(found))  # those of one stem share theirs
 
     @property
     def store(self) -> Location | None:
@@ -67,7 +70,7 @@ class Outputs:
 
     @property
     def paths(self) -> tuple[Path | str, ...]:
-        """All of them but the styles, which follow from the COG."""
+        """All of them but the styles, which follow from the others."""
         found = (self.cog, self.zarr, *self.vectors, self.preview, self.stac, self.report)
         return tuple(p for p in found if p is not None)
 

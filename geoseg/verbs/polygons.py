@@ -26,6 +26,7 @@ from geoseg.polygons.survey import join_graph
 from geoseg.raster.class_map import ClassMap
 from geoseg.raster.locations import PLAN_DIGEST
 from geoseg.raster.polygon_rows import RowMaker, row_maker
+from geoseg.raster.styles import write_styles
 from geoseg.raster.vector import VectorLayer, staged, write_vectors
 from geoseg.verbs.export_options import ExportOptions, chosen_ids
 
@@ -91,12 +92,12 @@ def write_polygons(
     check: Callable[[], None] = lambda: None,
     on_stage: OnStage = lambda _stage, _done, _all: None,
 ) -> Totals:
-    """Writes the polygons of a whole class map.
+    """Writes the polygons of a whole class map, and styles beside them.
 
     Args:
         source: the map.
         targets: files, of suffixes that ``raster.vector`` knows; what is there is replaced.
-        options: of the polygons.
+        options: of the polygons; ``overwrite`` replaces styles, too.
         check: raises if the outputs' locks are lost; called before anything is replaced.
         on_stage: told how far it is.
 
@@ -116,7 +117,11 @@ def write_polygons(
         totals.rows = stage.rows
         check()
         on_stage("writing", 0, len(targets))
-        write_vectors(stage, targets, _layer(source, rows, totals, options))
+        layer = _layer(source, rows, totals, options)
+        write_vectors(stage, targets, layer)
+    if layer.legend is not None:
+        for target in targets:
+            write_styles(target, layer.legend, kind="vector", overwrite=options.overwrite)
     return totals
 
 

@@ -26,8 +26,8 @@ def write_stac(files: Outputs, store: ResultStore, plan: Plan, *, model: Path | 
     assert files.stac is not None
     attributes = store.attributes
     versions = dict((attributes.get(RUN_ATTRIBUTE) or {}).get("versions") or {})
-    cog = () if files.cog is None else (files.cog, aux_path(files.cog), *files.styles)
-    written = [*cog, *(p for p in files.paths if p not in (files.cog, files.stac))]
+    cog = () if files.cog is None else (files.cog, aux_path(files.cog))
+    written = [*cog, *files.styles, *(p for p in files.paths if p not in (files.cog, files.stac))]
     content = ItemContent(
         id=stem_of(str(files.paths[0])),
         geobox=plan.geobox,

@@ -105,6 +105,18 @@ def test_an_item_is_valid_and_says_what_lies_where(tmp_path: Path) -> None:
     assert data["properties"]["processing:software"] == {"geoseg": "0.1.0"}
 
 
+def test_styles_of_several_files_are_an_asset_each(tmp_path: Path) -> None:
+    names = ("a.tif", "a.qml", "a.sld", "a.polygons.sld", "b.qml", "b.polygons.sld")
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    item = item_of(tmp_path / "m.json", content(utm(), tmp_path / "x", files=tuple(tmp_path / n for n in names)))
+    refuse_invalid(item)
+    assert {key: asset["href"] for key, asset in item["assets"].items()} == {
+        "classes": "./a.tif", "style_qgis": "./a.qml", "style_sld": "./a.sld", "style_qgis_2": "./b.qml",
+        "style_sld_polygons": "./a.polygons.sld", "style_sld_polygons_2": "./b.polygons.sld",
+    }  # fmt: skip
+
+
 def test_the_model_fields_read_as_a_model(tmp_path: Path) -> None:
     mlm = pytest.importorskip("pystac.extensions.mlm")
     bundle = tmp_path / "m.safetensors"

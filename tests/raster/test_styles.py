@@ -30,8 +30,9 @@ def _hex(color: tuple[int, int, int]) -> str:
 @given(legends)
 def test_rasters_have_an_entry_per_class(legend: Legend) -> None:
     wanted = [(str(c.id), _hex(c.color), c.name) for c in legend]
-    entries = ET.fromstring(qml(legend, kind="raster")).findall("pipe/rasterrenderer/colorPalette/paletteEntry")
-    assert [(e.get("value"), e.get("color"), e.get("label")) for e in entries] == wanted
+    for text in (qml(legend, kind="raster"), qml(legend)):
+        entries = ET.fromstring(text).findall("pipe/rasterrenderer/colorPalette/paletteEntry")
+        assert [(e.get("value"), e.get("color"), e.get("label")) for e in entries] == wanted
     entries = list(ET.fromstring(sld(legend, kind="raster").encode()).iter(f"{SLD}ColorMapEntry"))
     assert [(e.get("quantity"), e.get("color"), e.get("label")) for e in entries] == wanted
 
@@ -57,6 +58,26 @@ def test_polygons_have_a_rule_per_class(legend: Legend) -> None:
     assert {r.findtext(f".//{OGC}PropertyName") for r in rules} == {CLASS_FIELD}
 
 
+def test_a_style_for_one_kind_says_nothing_of_the_other() -> None:
+    found = {kind: {e.tag for e in ET.fromstring(qml(Legend.numbered(2), kind=kind))} for kind in ("raster", "vector")}
+    assert found["raster"] == {"pipe", "blendMode"}
+    assert found["vector"] == {"renderer-v2", "blendMode"}
+
+
+@pytest.mark.parametrize("suffixes", [(".tif", ".gpkg"), (".gpkg", ".tif")])
+def test_a_raster_and_polygons_of_one_stem_share_a_qml_and_not_an_sld(
+    tmp_path: Path, suffixes: tuple[str, str]
+) -> None:
+    """Whichever comes first: the second finds a style there, and leaves it."""
+    legend = Legend.numbered(3)
+    for suffix in suffixes:
+        write_styles(tmp_path / f"map.2{suffix}", legend, kind="raster" if suffix == ".tif" else "vector")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["map.2.polygons.sld", "map.2.qml", "map.2.sld"]
+    assert {"pipe", "renderer-v2"} < {e.tag for e in ET.parse(tmp_path / "map.2.qml").getroot()}
+    assert (tmp_path / "map.2.sld").read_text() == sld(legend, kind="raster")
+    assert (tmp_path / "map.2.polygons.sld").read_text() == sld(legend)
+
+
 def test_a_style_of_somebody_else_stays(tmp_path: Path) -> None:
     legend, target = Legend.numbered(2), tmp_path / "map.tif"
     own = tmp_path / "map.sld"
@@ -64,7 +85,7 @@ def test_a_style_of_somebody_else_stays(tmp_path: Path) -> None:
     write_styles(target, legend, kind="raster")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["map.qml", "map.sld"]
     assert own.read_text() == "mine"
-    assert write_styles(target, legend, kind="raster", overwrite=True) == style_paths(target)
+    assert write_styles(target, legend, kind="raster", overwrite=True) == style_paths(target, kind="raster")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["map.qml", "map.sld"]
     assert own.read_text() == sld(legend, kind="raster")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import warnings
@@ -18,6 +19,7 @@ import rasterio
 import rioxarray  # noqa: F401 (gives xarray its .rio)
 import xarray as xr
 import zarr
+from rasterio.errors import NotGeoreferencedWarning
 
 from geoseg.errors import OutputError, OutputExistsError, SceneReadError
 from geoseg.geometry.geobox import GeoBox, GroundControlPoint
@@ -261,6 +263,16 @@ def test_rasterio_reads_zarr_2(tmp_path: Path, geobox: GeoBox) -> None:
                 assert np.array_equal(raster.read(1), classes)
     with xr.open_zarr(tmp_path / "a.zarr") as opened:
         assert opened.classes.rio.crs.to_epsg() == rasterio.CRS.from_wkt(geobox.crs).to_epsg()
+
+
+@pytest.mark.parametrize("path", ["classes", "confidence", "overviews/2/classes"])
+def test_zarr_2_says_its_crs_without_a_grid_mapping(tmp_path: Path, path: str) -> None:
+    """As GDAL 3.6 wants it, which takes nothing from ``spatial_ref``."""
+    spec = replace(SPEC, geobox=replace(UTM, shape=(700, 600)), confidence=True, zarr_format=2)
+    finished(tmp_path / "a.zarr", spec)
+    shutil.copytree(tmp_path / "a.zarr" / path, tmp_path / "alone.zarr")
+    with pytest.warns(NotGeoreferencedWarning), rasterio.open(tmp_path / "alone.zarr") as raster:  # no x, y beside it
+        assert raster.crs == rasterio.CRS.from_wkt(UTM.crs)
 
 
 def test_zarr_2_refuses_rotation_and_names_the_way_out() -> None:

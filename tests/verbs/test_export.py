@@ -29,6 +29,7 @@ from geoseg.errors import (
 from geoseg.geometry.geobox import GeoBox
 from geoseg.geometry.windows import Window
 from geoseg.legend import Legend
+from geoseg.raster.styles import qml
 from geoseg.raster.zarr_spec import StoreSpec
 from geoseg.raster.zarr_store import create_store, finish_store
 from geoseg.verbs import polygons as polygons_module
@@ -81,7 +82,8 @@ def test_every_format_holds_the_polygons_of_the_whole_array(store: Path, tmp_pat
         assert set(frame["scene"]) == {"field"}
         assert frame["area_m2"].sum() == pytest.approx(sum(c["area_m2"] for c in made.classes))
         assert shapely.is_ccw(shapely.get_exterior_ring(frame.geometry.to_numpy())).all()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["field_classes.zarr", *sorted(t.name for t in targets)]
+    written = {"field_classes.zarr", "out.polygons.sld", "out.qml", *(t.name for t in targets)}
+    assert {p.name for p in tmp_path.iterdir()} == written
 
 
 @pytest.mark.parametrize("code", [32640, 4326, 3857])
@@ -112,12 +114,24 @@ def test_the_geopackage_brings_its_style_and_its_index(store: Path, tmp_path: Pa
         (indexed,) = connection.execute("SELECT count(*) FROM rtree_classes_geom").fetchone()
         names = {row[0] for row in connection.execute("SELECT table_name FROM gpkg_contents")}
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
     assert indexed == len(read(tmp_path / "out.gpkg"))
     assert (default, table, names) == (1, "classes", {"classes", "layer_styles"})
+    assert version <= 10_300  # of newer ones GDAL 3.6 says that it knows only parts
     root = ET.fromstring(style.split("\n", 1)[1])
     categories = {c.get("value"): c.get("label") for c in root.iter("category")}
     assert categories == {"0": "land", "1": "road", "4": "water"}
     assert "9,9,9,255" in {o.get("value") for o in root.iter("Option")}
+
+
+def test_styles_lie_beside_and_stay_unless_told(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.qml").write_text("mine")
+    export(store, [tmp_path / "a.gpkg", tmp_path / "b.fgb"])
+    assert (tmp_path / "a.qml").read_text() == "mine"
+    for style in (tmp_path / "b.qml", tmp_path / "a.polygons.sld", tmp_path / "b.polygons.sld"):
+        assert all(name in style.read_text() for name in LEGEND.names)
+    export(store, tmp_path / "a.gpkg", overwrite=True)
+    assert (tmp_path / "a.qml").read_text() == qml(LEGEND)
 
 
 def test_confidence_is_the_mean_over_the_polygon(tmp_path: Path) -> None:

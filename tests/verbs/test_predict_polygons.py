@@ -56,6 +56,7 @@ def test_polygons_alone_and_what_is_there_already(scene: Path, tiny_bundle: Path
     assert found(tmp_path / "a.gpkg") == polygons_of(tmp_path / "a.tif")
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "a.gpkg",
+        "a.polygons.sld",
         "a.qml",
         "a.sld",
         "a.tif",

@@ -56,7 +56,7 @@ def test_a_run_writes_all_of_it_and_nothing_else(run: Path) -> None:
         "truth.tif",
     ]  # fmt: skip
     legend = open_store(run / "map.zarr").legend
-    assert (run / "map.qml").read_text() == qml(legend, kind="raster")
+    assert (run / "map.qml").read_text() == qml(legend)
 
 
 def test_the_item_describes_the_outputs(run: Path, tiny_bundle: Path) -> None:
