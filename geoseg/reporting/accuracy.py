@@ -19,6 +19,8 @@ _FIRST = {
     "kappa": "kappa",
 }
 
+_EDGES = {"miou": "boundary mIoU", "mean_f1": "boundary mean F1"}
+
 _GREY: Color = (120, 120, 120)
 
 
@@ -29,22 +31,57 @@ def accuracy_section(content: Content) -> str:
         return ""
     classes: list[Mapping[str, Any]] = list(metrics.get("classes", ()))
     colors = {c.id: c.color for c in content.legend}
-    first = [(name, f"{metrics[key]:.3f}") for key, name in _FIRST.items() if metrics.get(key) is not None]
     rows = [(str(c["name"]), c["iou"], colors.get(int(c["id"]), _GREY)) for c in classes]
-    head = ("class", "IoU", "F1", "precision", "recall", "reference pixels")
-    cells = [
-        (str(c["name"]), *(_score(c[k]) for k in ("iou", "f1", "precision", "recall")), f"{c['truth_pixels']:,}")
-        for c in classes
-    ]
     swatches = [color for _, _, color in rows]
     return markup.section(
         "Accuracy",
-        markup.tiles(first),
-        markup.paragraph(f"Scored against a reference, {int(metrics.get('pixels', 0)):,} pixels.", kind="small"),
+        markup.tiles(_first(metrics)),
+        markup.paragraph(_scored(metrics), kind="small"),
         "<h3>IoU of each class</h3>",
         bars("IoU of each class", rows),
-        markup.table("Scores of each class", head, cells, swatches=swatches),
+        _scores(classes, metrics.get("boundary") or {}, swatches),
         _confusion([str(c["name"]) for c in classes], metrics.get("confusion") or [], swatches),
+    )
+
+
+def _first(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The figures that are to be seen first."""
+    edges = metrics.get("boundary") or {}
+    found = [(name, metrics.get(key)) for key, name in _FIRST.items()]
+    found += [(name, edges.get(key)) for key, name in _EDGES.items()]
+    return [(name, f"{value:.3f}") for name, value in found if value is not None]
+
+
+def _scored(metrics: Mapping[str, Any]) -> str:
+    """What was scored, and by which rules."""
+    said = [f"Scored against a reference, {int(metrics.get('pixels', 0)):,} pixels."]
+    if metrics.get("erode_boundary"):
+        said.append(
+            f"{int(metrics['eroded_pixels']):,} pixels within {metrics['erode_boundary']:g} pixels of a boundary of the"
+            " reference are not."
+        )
+    if metrics.get("boundary"):
+        said.append(f"Boundaries: within {metrics['boundary']['distance']:g} pixels.")
+    return " ".join(said)
+
+
+def _scores(classes: Sequence[Mapping[str, Any]], edges: Mapping[str, Any], swatches: Sequence[Color]) -> str:
+    """A row for each class; scores of boundaries where there are some."""
+    head = ["class", "IoU", "F1", "precision", "recall"]
+    head += ["boundary IoU", "boundary F1"] if edges else []
+    head += ["share of reference", "reference pixels"]
+    total = sum(int(c["truth_pixels"]) for c in classes)
+    cells = []
+    for number, c in enumerate(classes):
+        of_edges = [_score(edges["classes"][number][k]) for k in ("iou", "f1")] if edges else []
+        scores = [_score(c[k]) for k in ("iou", "f1", "precision", "recall")]
+        pixels = int(c["truth_pixels"])
+        cells.append((str(c["name"]), *scores, *of_edges, _share(pixels, total), f"{pixels:,}"))
+    weighted = (
+        "The frequency-weighted IoU is the mean of the IoUs, each weighted by its class's share of the reference."
+    )
+    return markup.table("Scores of each class", head, cells, swatches=swatches) + markup.paragraph(
+        weighted, kind="small"
     )
 
 

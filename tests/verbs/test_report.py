@@ -99,14 +99,28 @@ def test_the_page_of_the_run_has_its_figures(run: Path) -> None:
 
 
 def test_a_report_afterwards_is_the_same_page(run: Path, tmp_path: Path) -> None:
-    made = geoseg.report(run / "map.zarr", tmp_path / "again.html", reference=run / "truth.tif")
-    assert made.path.read_text() == (run / "map.html").read_text()
+    made = geoseg.report(run / "map.zarr", tmp_path / "again.html")
     with pytest.raises(OutputExistsError, match="--overwrite"):
         geoseg.report(run / "map.zarr", made.path)
-    geoseg.report(run / "map.zarr", made.path, overwrite=True)
-    images = Parsed(made.path.read_text()).of("img")
-    assert "Where map and reference differ" not in [image["alt"] for image in images]  # of no reference
-    assert "Accuracy" in texts(made.path)  # the scores are in the store
+    again, first = Parsed(made.path.read_text()), Parsed((run / "map.html").read_text())
+    alt = "Where map and reference differ"
+    assert [i for i in first.of("img") if i["alt"] != alt] == again.of("img")  # errors need the reference
+    assert [text for text in first.text if text not in again.text] == ["Errors", "right", "half wrong", "wrong"]
+    assert "Accuracy" in again.text  # the scores are in the store
+
+
+def test_a_reference_given_afterwards_is_scored_in_full(run: Path, tmp_path: Path) -> None:
+    """What the page shows is what ``evaluate`` counts."""
+    made = geoseg.report(run / "map.zarr", tmp_path / "judged.html", reference=run / "truth.tif")
+    page = Parsed(made.path.read_text())
+    first = texts(run / "map.html")
+    assert not [text for text in first if text not in page.text and not text.startswith("Scored")]
+    found = geoseg.evaluate(run / "map.zarr", run / "truth.tif", boundary=3, calibration=True, write=False).metrics
+    assert f"{found['calibration']['ece']:.3f}" in page.text
+    assert f"{found['boundary']['miou']:.3f}" in page.text
+    assert f"{found['boundary']['mean_f1']:.3f}" in page.text
+    assert "Is the confidence honest?" in page.text
+    assert "Is the confidence honest?" not in first
 
 
 def test_a_scene_that_moved(run: Path, tmp_path: Path) -> None:
