@@ -19,7 +19,7 @@ _FIRST = {
     "kappa": "kappa",
 }
 
-_EDGES = {"miou": "boundary mIoU", "mean_f1": "boundary mean F1"}
+_FIRST_OF_EDGES = {"miou": "boundary mIoU", "mean_f1": "boundary mean F1"}
 
 _GREY: Color = (120, 120, 120)
 
@@ -39,7 +39,8 @@ def accuracy_section(content: Content) -> str:
         markup.paragraph(_scored(metrics), kind="small"),
         "<h3>IoU of each class</h3>",
         bars("IoU of each class", rows),
-        _scores(classes, metrics.get("boundary") or {}, swatches),
+        _scores(classes, swatches),
+        _edges(metrics.get("boundary") or {}, swatches),
         _confusion([str(c["name"]) for c in classes], metrics.get("confusion") or [], swatches),
     )
 
@@ -48,7 +49,7 @@ def _first(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The figures that are to be seen first."""
     edges = metrics.get("boundary") or {}
     found = [(name, metrics.get(key)) for key, name in _FIRST.items()]
-    found += [(name, edges.get(key)) for key, name in _EDGES.items()]
+    found += [(name, edges.get(key)) for key, name in _FIRST_OF_EDGES.items()]
     return [(name, f"{value:.3f}") for name, value in found if value is not None]
 
 
@@ -60,29 +61,33 @@ def _scored(metrics: Mapping[str, Any]) -> str:
             f"{int(metrics['eroded_pixels']):,} pixels within {metrics['erode_boundary']:g} pixels of a boundary of the"
             " reference are not."
         )
-    if metrics.get("boundary"):
-        said.append(f"Boundaries: within {metrics['boundary']['distance']:g} pixels.")
     return " ".join(said)
 
 
-def _scores(classes: Sequence[Mapping[str, Any]], edges: Mapping[str, Any], swatches: Sequence[Color]) -> str:
-    """A row for each class; scores of boundaries where there are some."""
-    head = ["class", "IoU", "F1", "precision", "recall"]
-    head += ["boundary IoU", "boundary F1"] if edges else []
-    head += ["share of reference", "reference pixels"]
+def _scores(classes: Sequence[Mapping[str, Any]], swatches: Sequence[Color]) -> str:
+    """A row for each class."""
     total = sum(int(c["truth_pixels"]) for c in classes)
-    cells = []
-    for number, c in enumerate(classes):
-        of_edges = [_score(edges["classes"][number][k]) for k in ("iou", "f1")] if edges else []
-        scores = [_score(c[k]) for k in ("iou", "f1", "precision", "recall")]
-        pixels = int(c["truth_pixels"])
-        cells.append((str(c["name"]), *scores, *of_edges, _share(pixels, total), f"{pixels:,}"))
-    weighted = (
-        "The frequency-weighted IoU is the mean of the IoUs, each weighted by its class's share of the reference."
-    )
-    return markup.table("Scores of each class", head, cells, swatches=swatches) + markup.paragraph(
-        weighted, kind="small"
-    )
+    rows = [
+        (
+            str(c["name"]),
+            *(_score(c[key]) for key in ("iou", "f1", "precision", "recall")),
+            _share(int(c["truth_pixels"]), total),
+        )
+        for c in classes
+    ]
+    head = ("class", "IoU", "F1", "precision", "recall", "share of reference")
+    table = markup.table("Scores of each class", head, rows, swatches=swatches)
+    return table + markup.paragraph("Frequency-weighted IoU: each class counts by its share.", kind="small")
+
+
+def _edges(edges: Mapping[str, Any], swatches: Sequence[Color]) -> str:
+    """Scores of boundaries; empty where there are none."""
+    if not edges:
+        return ""
+    keys = ("iou", "f1", "precision", "recall")
+    rows = [(str(c["name"]), *(_score(c[key]) for key in keys)) for c in edges["classes"]]
+    caption = f"Boundaries of each class, within {edges['distance']:g} px"
+    return markup.table(caption, ("class", "IoU", "F1", "precision", "recall"), rows, swatches=swatches)
 
 
 def _confusion(names: Sequence[str], matrix: Sequence[Sequence[int]], swatches: Sequence[Color]) -> str:

@@ -47,9 +47,9 @@ def temperature_text(content: Content) -> str:
     fit: Mapping[str, Any] = content.card.get("temperature_fit") or {}
     if not fit or value != content.card.get("temperature"):
         return f"{said}." if value != 1 else f"{said}: none was fitted (geoseg calibrate would)."
-    before, after = (_short(v) for v in fit["ece"])
+    before, after = (_short(v, digits=2) for v in fit["ece"])
     return f"{said}, fitted on {', '.join(map(str, fit['scenes']))}: error there {before} before, {after} with it."
 
 
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _short(value: Any, *, digits: int = 4) -> str:
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)

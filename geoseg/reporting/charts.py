@@ -81,7 +81,7 @@ def reliability(title: str, bins: Sequence[Mapping[str, float]], *, color: Color
         bins: ``above`` and ``to`` (confidence), ``confidence`` and ``accuracy`` (means), all 0..1, and ``pixels``.
         color: of the columns.
     """
-    left, side = 44.0, 300.0  # as wide as it is high, so that the dashed line has 45 degrees
+    left, side = 54.0, 300.0  # as wide as it is high, so that the dashed line has 45 degrees
     parts = [f'<rect x="{left}" y="8" width="{side}" height="{side}" class="track"/>']
     for b in bins:
         x, wide, tall = left + b["above"] * side, (b["to"] - b["above"]) * side, b["accuracy"] * side

@@ -121,7 +121,7 @@ def test_boundaries_shares_and_calibration_are_those_that_were_counted() -> None
     total = made.metrics["pixels"]
     for c in made.metrics["classes"]:
         assert f"{100 * c['truth_pixels'] / total:.1f} %" in found.text
-    assert any("1.25, fitted on a.tif: error there 0.1172 before, 0.06513 with it" in text for text in found.text)
+    assert any("1.25, fitted on a.tif: error there 0.12 before, 0.065 with it" in text for text in found.text)
     diagram = next(a for a in found.of("svg") if str(a["aria-label"]).startswith("Accuracy by confidence"))
     assert str(diagram["aria-label"]).count("right") == len(honest["bins"])
 
