@@ -17,7 +17,7 @@ from geoseg.geometry.ground import row_areas
 from geoseg.legend import Legend
 from geoseg.raster.styles import qml
 from geoseg.raster.zarr_store import open_store
-from tests.raster.test_stac_item import refuse_invalid
+from tests.raster.test_stac_item import refuse_incomplete, refuse_invalid
 from tests.reporting.test_page import Parsed
 from tests.scenes import random_pixels, write_scene
 
@@ -62,6 +62,7 @@ def test_a_run_writes_all_of_it_and_nothing_else(run: Path) -> None:
 def test_the_item_describes_the_outputs(run: Path, tiny_bundle: Path) -> None:
     data = json.loads((run / "map.json").read_text())
     refuse_invalid(data)
+    refuse_incomplete(data)
     item = pystac.Item.from_file(str(run / "map.json"))
     found = {key: Path(str(asset.get_absolute_href())) for key, asset in item.assets.items()}
     assert {key: path.name for key, path in found.items() if key != "model"} == {
