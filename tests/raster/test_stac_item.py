@@ -83,7 +83,7 @@ def _refuse_incomplete_model(properties: dict[str, Any], assets: dict[str, Any])
         assert {"name", "bands", "input"} <= set(taken)
         assert known.issuperset(taken["bands"])
         assert {"shape", "dim_order", "data_type"} <= set(taken["input"])
-        assert len(given["input"]["shape"]) == len(set(given["input"]["dim_order"]))
+        assert len(taken["input"]["shape"]) == len(set(taken["input"]["dim_order"]))
     for made in properties["mlm:output"]:
         assert {"name", "tasks", "result"} <= set(made)
         assert {"shape", "dim_order", "data_type"} <= set(made["result"])
@@ -204,6 +204,8 @@ def test_a_grid_without_a_place_has_no_geometry(tmp_path: Path, box: GeoBox) -> 
     st.integers(1, 300),
 )
 @example(60, 10.0, 500.0, 0.0, 300, 300)
+@example(33, 0.0, 0.1, 215.8288102991798, 1, 1)
+@example(60, -79.0, 0.1, 80.35326871681751, 1, 1)
 def test_every_pixel_corner_lies_in_the_footprint(
     zone: int, lat: float, size: float, turn: float, height: int, width: int
 ) -> None:
