@@ -83,9 +83,7 @@ def _cut(lon: npt.NDArray[np.float64], lat: npt.NDArray[np.float64], *, digits: 
         for polygon in getattr(part, "geoms", [part]):
             if polygon.geom_type == "Polygon" and not polygon.is_empty:
                 x, y = shapely.get_coordinates(shapely.Polygon(polygon.exterior).normalize()).T
-                parts.append(
-                    [_closed(x[:0:-1] - shift, y[:0:-1], digits=digits)]
-                )  # shapely's normal order is clockwise
+                parts.append([_closed(x[:0:-1] - shift, y[:0:-1], digits=digits)])  # shapely's are clockwise
     return {"type": "MultiPolygon", "coordinates": parts}
 
 

@@ -56,7 +56,7 @@ def columns_of(uri: str, *, layer: str | None = None) -> tuple[str, ...]:
     if is_geoparquet(uri):
         return column_names(uri)
     try:
-        return tuple(str(name) for name in pyogrio.read_info(uri, layer=layer)["fields"])
+        return tuple(str(name) for name in pyogrio.read_info(uri, layer=layer or _first(uri))["fields"])
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         raise SceneReadError(f"{uri}: cannot be read as vectors: {' '.join(str(error).split())}") from error
 
@@ -107,11 +107,18 @@ def _read(uri: str, layer: str | None, columns: list[str]) -> tuple[str | None, 
         found = read_geoparquet(uri, columns=columns)
         return found.crs, found.wkb, list(found.columns.values())
     try:
-        meta, _, wkb, data = pyogrio.raw.read(uri, layer=layer, columns=columns)
+        meta, _, wkb, data = pyogrio.raw.read(uri, layer=layer or _first(uri), columns=columns)
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         raise SceneReadError(f"{uri}: cannot be read as vectors: {' '.join(str(error).split())}") from error
     order = [str(name) for name in meta["fields"]]  # the file's, not that of what was asked for
     return meta["crs"], wkb, [data[order.index(name)] for name in columns]
+
+
+def _first(uri: str) -> str | None:
+    """The first layer: pyogrio takes it too, but warns of others, and a GeoPackage has its styles."""
+    import pyogrio
+
+    return next((str(name) for name, _ in pyogrio.list_layers(uri)), None)
 
 
 def common_column(files: Sequence[tuple[str, ...]]) -> str | None:

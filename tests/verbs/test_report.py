@@ -146,7 +146,10 @@ def test_what_cannot_be_reported_is_refused(run: Path, tmp_path: Path) -> None:
         geoseg.report(run / "map.tif", tmp_path / "a.html")
     with pytest.raises(OutputError, match=r"\.html"):
         geoseg.report(run / "map.zarr", tmp_path / "a.pdf")
-    with pytest.raises(SceneReadError, match="write it anew"):
+    with pytest.raises(SceneReadError, match=r"none\.zarr: no such store$"):
+        geoseg.report(tmp_path / "none.zarr", tmp_path / "a.html")
+    shutil.copytree(run / "map.zarr", tmp_path / ".none.zarr.part.zarr")
+    with pytest.raises(SceneReadError, match=r"no such store, but an unfinished one \(\.none"):
         geoseg.report(tmp_path / "none.zarr", tmp_path / "a.html")
     shutil.copytree(run / "map.zarr", tmp_path / "half.zarr")
     root = json.loads((tmp_path / "half.zarr" / "zarr.json").read_text())
