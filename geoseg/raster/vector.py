@@ -165,7 +165,7 @@ def geojson_notes(targets: Sequence[Path], crs: str | None) -> tuple[str, ...]:
     if not named or crs is None or crs_name(crs) in ("EPSG:4326", "OGC:CRS84"):
         return ()
     where = f"{', '.join(named)}: in {crs_name(crs)}, as GDAL and QGIS read it"
-    return (f"{where}; web maps take GeoJSON for longitude and latitude (--dst-crs EPSG:4326)",)
+    return (f"{where}; web maps take GeoJSON for longitude and latitude: geoseg export --dst-crs EPSG:4326",)
 
 
 def read_metadata(path: Path) -> dict[str, str]:
