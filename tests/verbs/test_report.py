@@ -124,6 +124,16 @@ def test_a_reference_given_afterwards_is_scored_in_full(run: Path, tmp_path: Pat
     assert "Is the confidence honest?" not in first
 
 
+def test_a_page_shows_what_the_store_was_evaluated_for(run: Path, tmp_path: Path) -> None:
+    judged = tmp_path / "map.zarr"
+    shutil.copytree(run / "map.zarr", judged)
+    geoseg.evaluate(judged, run / "truth.tif", erode_boundary=1, boundary=2, calibration=True)
+    shown = texts(geoseg.report(judged).path)
+    assert "Boundaries of each class, within 2 px" in shown
+    assert "Is the confidence honest?" in shown
+    assert any("within 1 pixels of a boundary of the reference are not" in text for text in shown)
+
+
 def test_a_scene_that_moved(run: Path, tmp_path: Path) -> None:
     moved = tmp_path / "map.zarr"
     shutil.copytree(run / "map.zarr", moved)
