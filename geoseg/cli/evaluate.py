@@ -14,7 +14,7 @@ from geoseg.cli.report import print_json, print_rows, say
 _PIXELS = ("legend", "align", "erode_boundary", "boundary", "by", "tile", "calibration", "reliability", "no_write")
 """Options that ask for something of pixels."""
 
-_VECTORS = (".gpkg", ".geojson", ".fgb", ".shp", ".gml", ".kml")
+_VECTORS = (".gpkg", ".geojson", ".fgb", ".parquet", ".geoparquet", ".shp", ".gml", ".kml")
 
 
 @click.command(short_help="Score a class map against a reference.")
@@ -96,8 +96,11 @@ def evaluate(
         )
         return
     _refuse_given(ctx, ("iou", "class_column", "classes"), why="goes with --objects")
-    if all(Path(name).suffix.lower() in _VECTORS for name in (prediction, truth)):
+    vectors = [name for name in (prediction, truth) if Path(name).suffix.lower() in _VECTORS]
+    if len(vectors) == 2:
         raise click.UsageError("two vector files: --objects compares their polygons")
+    if vectors:
+        raise click.UsageError(f"{vectors[0]} is a vector file: a class map is scored against a raster of labels")
     from geoseg.evaluation.confidence import reliability_rows
     from geoseg.evaluation.metrics import table_rows
     from geoseg.verbs.evaluate import evaluate as score

@@ -14,7 +14,7 @@ from geoseg.cli.report import print_json, say
 @click.argument("classes", metavar="CLASSES.zarr")
 @click.option("--output", "-o", "target", metavar="HTML", help="The page [default: beside the map].")
 @click.option("--scene", metavar="SCENE", help="Where the scene lies now, if it was moved.")
-@click.option("--reference", "-r", metavar="TRUTH", help="Label raster to score against; its errors are shown.")
+@click.option("--reference", "-r", metavar="TRUTH", help="Label raster to score against, boundaries and confidence.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing page.")
 @with_options(*PRINTING)
 def report(classes: str, *, quiet: bool, as_json: bool, **options: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from geoseg.errors import MissingExtraError, SceneError, SceneReadError
+from geoseg.errors import SceneError, SceneReadError
 from geoseg.geometry.geobox import GeoBox
 from geoseg.raster.aoi import AreaOfInterest, area_on
 from geoseg.raster.crs import area_around, crs_name, operation_between, same_crs, transformer_of, turn_of
@@ -100,27 +99,14 @@ def _layers(path: str, layer: str | None) -> list[tuple[str, str | None, npt.NDA
 
 
 def _parquet(path: str) -> tuple[str, str | None, npt.NDArray[Any]]:
-    """The primary geometry of a GeoParquet file (geoparquet.org, 1.x); GDAL's wheels do without that driver."""
+    """The primary geometry of a GeoParquet file."""
+    from geoseg.raster.geoparquet import read_geoparquet
+
     try:
-        from pyarrow import ArrowException, parquet
-    except ImportError as error:
-        raise MissingExtraError(f"--aoi {path}: GeoParquet needs pyarrow: pip install 'geoseg[parquet]'") from error
-    try:
-        text = (parquet.read_schema(path).metadata or {}).get(b"geo")
-        if text is None:
-            raise SceneReadError(f"--aoi {path}: is Parquet without the metadata of GeoParquet")
-        geo = json.loads(text)
-        name = geo["primary_column"]
-        column = geo["columns"][name]
-        if column["encoding"] != "WKB":
-            raise SceneReadError(f"--aoi {path}: its geometry is encoded as {column['encoding']}: write it as WKB")
-        wkb = parquet.read_table(path, columns=[name]).column(name).to_numpy()
-    except (ArrowException, OSError, KeyError, ValueError) as error:
-        if isinstance(error, SceneReadError):
-            raise
-        raise SceneReadError(f"--aoi {path}: cannot be read: {' '.join(str(error).split())}") from error
-    crs = column.get("crs", "OGC:CRS84")
-    return name, crs if crs is None or isinstance(crs, str) else json.dumps(crs), wkb
+        found = read_geoparquet(path)
+    except SceneReadError as error:
+        raise SceneReadError(f"--aoi {error}") from error
+    return found.geometry, found.crs, found.wkb
 
 
 def _polygons(geometries: npt.NDArray[Any]) -> npt.NDArray[Any]:

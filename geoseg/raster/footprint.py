@@ -13,8 +13,8 @@ from geoseg.geometry.geobox import IDENTITY, GeoBox
 _EDGE = 16
 """Points along each side of a grid: straight lines bend on the way to degrees."""
 
-_DIGITS = 7
-"""Decimals of a degree: about a centimetre."""
+_DIGITS, _MOST_DIGITS = 7, 12
+"""Decimals of a degree: about a centimetre, and more where that is not small beside the steps along the outline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +35,15 @@ def footprint_of(box: GeoBox) -> Footprint | None:
     if ring is None:
         return None
     lon, lat = ring.T
+    digits = _digits(ring)
     south, north = float(lat.min()), float(lat.max())
     shift = 360 * np.floor((lon.min() + 180) / 360)
     lon = lon - shift
     west, east = float(lon.min()), float(lon.max())
     if east <= 180:
-        geometry = {"type": "Polygon", "coordinates": [_closed(lon, lat)]}
+        geometry = {"type": "Polygon", "coordinates": [_closed(lon, lat, digits=digits)]}
         return Footprint(geometry=geometry, bbox=_rounded(west, south, east, north))
-    return Footprint(geometry=_cut(lon, lat), bbox=_rounded(west, south, east - 360, north))
+    return Footprint(geometry=_cut(lon, lat, digits=digits), bbox=_rounded(west, south, east - 360, north))
 
 
 def _ring(box: GeoBox, wkt: str) -> npt.NDArray[np.float64] | None:
@@ -66,11 +67,12 @@ def _ring(box: GeoBox, wkt: str) -> npt.NDArray[np.float64] | None:
     ring[:, 0] = np.unwrap(ring[:, 0], period=360)
     if np.ptp(ring[:, 0]) > 360 + 1e-6:
         return None
-    turned = np.sum(ring[:, 0] * np.roll(ring[:, 1], -1) - np.roll(ring[:, 0], -1) * ring[:, 1])
+    x, y = (ring - ring[0]).T  # the area of a pixel drowns in the rounding of products of degrees
+    turned = np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y)
     return ring if turned > 0 else ring[::-1]
 
 
-def _cut(lon: npt.NDArray[np.float64], lat: npt.NDArray[np.float64]) -> dict[str, Any]:
+def _cut(lon: npt.NDArray[np.float64], lat: npt.NDArray[np.float64], *, digits: int) -> dict[str, Any]:
     """The parts on both sides of the antimeridian."""
     import shapely
 
@@ -81,12 +83,19 @@ def _cut(lon: npt.NDArray[np.float64], lat: npt.NDArray[np.float64]) -> dict[str
         for polygon in getattr(part, "geoms", [part]):
             if polygon.geom_type == "Polygon" and not polygon.is_empty:
                 x, y = shapely.get_coordinates(shapely.Polygon(polygon.exterior).normalize()).T
-                parts.append([_closed(x[:0:-1] - shift, y[:0:-1])])  # shapely's normal order is clockwise
+                parts.append([_closed(x[:0:-1] - shift, y[:0:-1], digits=digits)])  # shapely's are clockwise
     return {"type": "MultiPolygon", "coordinates": parts}
 
 
-def _closed(lon: npt.NDArray[np.float64], lat: npt.NDArray[np.float64]) -> list[list[float]]:
-    points = [[round(float(x), _DIGITS), round(float(y), _DIGITS)] for x, y in zip(lon, lat, strict=True)]
+def _digits(ring: npt.NDArray[np.float64]) -> int:
+    """Decimals that keep an outline valid: at least a hundred of the last one along its shortest step."""
+    steps = np.hypot(*np.diff(ring, axis=0, append=ring[:1]).T)
+    with np.errstate(divide="ignore"):
+        return int(np.clip(np.ceil(2 - np.log10(steps.min())), _DIGITS, _MOST_DIGITS))
+
+
+def _closed(lon: npt.NDArray[np.float64], lat: npt.NDArray[np.float64], *, digits: int) -> list[list[float]]:
+    points = [[round(float(x), digits), round(float(y), digits)] for x, y in zip(lon, lat, strict=True)]
     return [*points, points[0]]
 
 

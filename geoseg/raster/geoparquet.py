@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import parquet
+
+from geoseg.errors import SceneReadError
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 _BBOX = pa.struct([(side, pa.float64()) for side in _SIDES])
@@ -53,6 +58,75 @@ def read_items(path: Path) -> dict[str, str]:
     except (OSError, pa.ArrowException):
         return {}
     return {key.decode(): value.decode(errors="replace") for key, value in found.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GeoTable:
+    """What was read of a GeoParquet file."""
+
+    geometry: str
+    """Name of the column."""
+    crs: str | None
+    """As text that pyproj understands."""
+    wkb: npt.NDArray[Any]
+    """(n,) bytes or None."""
+    columns: Mapping[str, npt.NDArray[Any]]
+    """(n,) each, of those that were asked for."""
+
+
+def is_geoparquet(uri: str) -> bool:
+    """By its name; GDAL's wheels do without a driver for them."""
+    return Path(uri).suffix.lower() in (".parquet", ".geoparquet")
+
+
+def column_names(path: str) -> tuple[str, ...]:
+    """Columns of a GeoParquet file that are of a plain kind: neither geometries nor nested.
+
+    Raises:
+        SceneReadError: if it cannot be read, or is not one.
+    """
+    with _reading(path):
+        schema = parquet.read_schema(path)
+        geometries = _metadata(path)["columns"]
+    return tuple(f.name for f in schema if f.name not in geometries and not pa.types.is_nested(f.type))
+
+
+def read_geoparquet(path: str, *, columns: Sequence[str] = ()) -> GeoTable:
+    """The primary geometry of a GeoParquet file (geoparquet.org, 1.x), and some of its columns.
+
+    Raises:
+        SceneReadError: if it cannot be read, or is not one.
+    """
+    with _reading(path):
+        geo = _metadata(path)
+        name = geo["primary_column"]
+        about = geo["columns"][name]
+        if about["encoding"] != "WKB":
+            raise SceneReadError(f"{path}: its geometry is encoded as {about['encoding']}: write it as WKB")
+        table = parquet.read_table(path, columns=[name, *columns])
+        wkb, *found = (table.column(c).to_numpy() for c in (name, *columns))
+    crs = about.get("crs", "OGC:CRS84")  # the specification's default; null is unknown
+    crs = crs if crs is None or isinstance(crs, str) else json.dumps(crs)
+    return GeoTable(geometry=name, crs=crs, wkb=wkb, columns=dict(zip(columns, found, strict=True)))
+
+
+@contextmanager
+def _reading(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, SceneReadError):
+            raise
+        raise SceneReadError(f"{path}: cannot be read as GeoParquet: {' '.join(str(error).split())}") from error
+
+
+def _metadata(path: str) -> dict[str, Any]:
+    """The item ``geo``, of the file rather than of its Arrow schema: what was streamed has it there alone."""
+    text = (parquet.read_metadata(path).metadata or {}).get(b"geo")
+    if text is None:
+        raise SceneReadError(f"{path}: is Parquet without the metadata of GeoParquet")
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
 def _bounds(column: pa.Array) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,14 @@ import numpy.typing as npt
 
 from geoseg.errors import GridError, LegendError, SceneReadError
 from geoseg.raster.crs import crs_name, same_crs
+from geoseg.raster.geoparquet import column_names, is_geoparquet, read_geoparquet
 from geoseg.raster.urls import is_url
 
 CLASS_COLUMNS = ("class_name", "class_id", "map_name", "map_class")
 """Columns that name a class, the best first."""
+
+ID, NAME = "class_id", "name"
+"""Columns of the files that geoseg writes: ids are compared, names are for people."""
 
 _POLYGONS = (3, 6)  # shapely's numbers of polygon and multipolygon
 
@@ -33,6 +37,8 @@ class Objects:
     """Of the layer."""
     classes: npt.NDArray[Any] | None
     """(n,) text; None if no column was asked for."""
+    names: Mapping[str, str]
+    """Of classes, where they are told by an id and the file names them."""
     left_out: int
     """Features that are no polygons, or empty."""
 
@@ -47,8 +53,10 @@ def columns_of(uri: str, *, layer: str | None = None) -> tuple[str, ...]:
 
     if not is_url(uri) and not uri.startswith("/vsi") and not Path(uri).exists():
         raise SceneReadError(f"{uri}: no such file")
+    if is_geoparquet(uri):
+        return column_names(uri)
     try:
-        return tuple(str(name) for name in pyogrio.read_info(uri, layer=layer)["fields"])
+        return tuple(str(name) for name in pyogrio.read_info(uri, layer=layer or _first(uri))["fields"])
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         raise SceneReadError(f"{uri}: cannot be read as vectors: {' '.join(str(error).split())}") from error
 
@@ -57,7 +65,7 @@ def read_objects(uri: str, *, layer: str | None = None, column: str | None = Non
     """The polygons of a layer, all in memory.
 
     Args:
-        uri: whatever GDAL reads as vectors.
+        uri: whatever GDAL reads as vectors, or GeoParquet.
         layer: of the file; None takes the first.
         column: that names the class of each; None: classes are not read.
 
@@ -65,31 +73,52 @@ def read_objects(uri: str, *, layer: str | None = None, column: str | None = Non
         SceneReadError: if it cannot be read.
         LegendError: if it lacks the column.
     """
-    import pyogrio
     import pyproj
     import shapely
 
     columns = columns_of(uri, layer=layer)
     if column is not None and column not in columns:
         raise LegendError(f"{uri} has no column {column!r} to tell classes by, it has {', '.join(columns) or 'none'}")
+    wanted = [] if column is None else [column, *([NAME] if column == ID and NAME in columns else [])]
+    crs, wkb, data = _read(uri, layer, wanted)
     try:
-        meta, _, wkb, data = pyogrio.raw.read(
-            uri, layer=layer, columns=[] if column is None else [column], force_2d=True
-        )
-        crs = None if meta["crs"] is None else str(pyproj.CRS.from_user_input(meta["crs"]).to_wkt())
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pyproj.exceptions.CRSError) as error:
+        crs = None if crs is None else str(pyproj.CRS.from_user_input(crs).to_wkt())
+        geometries = _valid(shapely.force_2d(shapely.from_wkb([] if wkb is None else wkb, on_invalid="ignore")))
+    except (pyproj.exceptions.CRSError, shapely.errors.GEOSException, TypeError) as error:
         raise SceneReadError(f"{uri}: cannot be read as vectors: {' '.join(str(error).split())}") from error
-    geometries = _valid(shapely.from_wkb([] if wkb is None else wkb, on_invalid="ignore"))
     kept = np.isin(shapely.get_type_id(geometries), _POLYGONS) & ~shapely.is_empty(geometries)
-    classes = None if column is None else np.array([_text(value) for value in data[0].tolist()], object)[kept]
+    texts = [np.array([_text(value) for value in values.tolist()], object)[kept] for values in data]
     return Objects(
         uri=uri,
         geometries=geometries[kept],
         crs=crs,
         columns=columns,
-        classes=classes,
+        classes=texts[0] if texts else None,
+        names=dict(zip(*texts, strict=True)) if len(texts) > 1 else {},
         left_out=int((~kept).sum()),
     )
+
+
+def _read(uri: str, layer: str | None, columns: list[str]) -> tuple[str | None, Any, list[npt.NDArray[Any]]]:
+    """CRS, WKB and values of columns."""
+    import pyogrio
+
+    if is_geoparquet(uri):
+        found = read_geoparquet(uri, columns=columns)
+        return found.crs, found.wkb, list(found.columns.values())
+    try:
+        meta, _, wkb, data = pyogrio.raw.read(uri, layer=layer or _first(uri), columns=columns)
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+        raise SceneReadError(f"{uri}: cannot be read as vectors: {' '.join(str(error).split())}") from error
+    order = [str(name) for name in meta["fields"]]  # the file's, not that of what was asked for
+    return meta["crs"], wkb, [data[order.index(name)] for name in columns]
+
+
+def _first(uri: str) -> str | None:
+    """The first layer: pyogrio takes it too, but warns of others, and a GeoPackage has its styles."""
+    import pyogrio
+
+    return next((str(name) for name, _ in pyogrio.list_layers(uri)), None)
 
 
 def common_column(files: Sequence[tuple[str, ...]]) -> str | None:

@@ -30,6 +30,11 @@ def location_of(place: str | os.PathLike[str] | Location) -> Location:
     return RemoteFolder(text.rstrip("/"))
 
 
+def part_of(target: Location) -> Location:
+    """Where the unfinished store of an output lies, hidden beside it."""
+    return target.sibling(f".{target.name}.part.zarr")
+
+
 def is_store_url(place: str | os.PathLike[str]) -> bool:
     """True if ``place`` is a URL of a file system that is not this machine's."""
     text = os.fspath(place)
@@ -40,6 +45,15 @@ def was_created(place: str | os.PathLike[str] | Location) -> bool:
     """True if ``create_store`` got to its end at ``place``, whatever happened to it since; False for anything else."""
     where = location_of(place)
     return any(OWN.encode() in (where.read(name) or b"") for name in ("zarr.json", ".zattrs"))
+
+
+def absent(place: Location) -> str:
+    """What to say where no store is."""
+    part = part_of(place)
+    unfinished = (
+        f", but an unfinished one ({part.name}): give the command that writes it again" if part.exists() else ""
+    )
+    return f"{place}: no such store{unfinished}"
 
 
 def is_claimed(place: Location) -> bool:

@@ -173,8 +173,9 @@ def _classes(legend: Legend) -> list[dict[str, Any]]:
         if any(other["name"] == name for other in found):
             name = f"{name}_{c.id}"
         color = "{:02X}{:02X}{:02X}".format(*c.color)
-        found.append({"value": c.id, "name": name, "title": c.name, "color_hint": color})
-    nodata = {"value": IGNORE, "name": "nodata", "title": "no class", "nodata": True}
+        named = {"value": c.id, "name": name, "title": c.name, "description": c.name}  # mlm demands a description
+        found.append({**named, "color_hint": color})
+    nodata = {"value": IGNORE, "name": "nodata", "title": "no class", "description": "no class", "nodata": True}
     return [*found, nodata]
 
 
@@ -189,6 +190,7 @@ def _model_properties(content: ItemContent) -> dict[str, Any]:
     card, (height, width) = content.card, content.patch
     bands, classes = [str(b) for b in card["bands"]], len(content.legend)
     return {
+        "bands": [{"name": band} for band in bands],  # what mlm:input names must be told of in STAC's own words too
         "mlm:name": _plain_name(str(card["name"])),
         "mlm:architecture": str(card["architecture"]),
         "mlm:framework": "PyTorch",

@@ -19,6 +19,7 @@ import pyarrow as pa
 from geoseg.errors import OutputError
 from geoseg.legend import Legend
 from geoseg.raster.atomic import failure, output_errors, part_path, put_in_place, remove
+from geoseg.raster.crs import crs_name
 from geoseg.raster.geopackage import add_style
 from geoseg.raster.geoparquet import read_items, write_geoparquet
 from geoseg.raster.styles import qml
@@ -158,6 +159,15 @@ def _write_by_gdal(reader: Any, path: Path, *, driver: str, layer: VectorLayer, 
         RuntimeError,
     ) as error:
         raise OutputError(failure(target, reason=str(error))) from error
+
+
+def geojson_notes(targets: Sequence[Path], crs: str | None) -> tuple[str, ...]:
+    """What those should know who take GeoJSON for longitudes and latitudes, as RFC 7946 does."""
+    named = [str(target) for target in targets if target.suffix.lower() == ".geojson"]
+    if not named or crs is None or crs_name(crs) in ("EPSG:4326", "OGC:CRS84"):
+        return ()
+    where = f"{', '.join(named)}: in {crs_name(crs)}, as GDAL and QGIS read it"
+    return (f"{where}; web maps take GeoJSON for longitude and latitude: geoseg export --dst-crs EPSG:4326",)
 
 
 def read_metadata(path: Path) -> dict[str, str]:

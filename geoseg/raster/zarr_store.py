@@ -26,7 +26,7 @@ from geoseg.legend import Legend
 from geoseg.raster import zarr_layout, zarr_overviews
 from geoseg.raster.local_folder import LocalFolder
 from geoseg.raster.locations import CLAIM, MARKERS, OWN, Location, claim
-from geoseg.raster.places import location_of, was_created
+from geoseg.raster.places import absent, location_of, was_created
 from geoseg.raster.zarr_spec import StoreSpec
 
 __all__ = ["ResultStore", "StoreSpec", "create_store", "finish_store", "open_store", "was_created"]
@@ -258,6 +258,8 @@ def open_store(place: Place) -> ResultStore:
     except MissingExtraError:
         raise
     except (GeosegError, OSError, KeyError, TypeError, ValueError) as error:
+        if isinstance(where, LocalFolder) and not where.exists():
+            raise SceneReadError(absent(where)) from error
         known = isinstance(where, LocalFolder) or isinstance(error.__cause__, FileNotFoundError)
         why = f" ({error})" if isinstance(error, GeosegError) and not known else ""
         raise SceneReadError(f"{where} is not a class map in Zarr that geoseg wrote{why}; write it anew") from error

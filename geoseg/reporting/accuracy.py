@@ -19,6 +19,8 @@ _FIRST = {
     "kappa": "kappa",
 }
 
+_FIRST_OF_EDGES = {"miou": "boundary mIoU", "mean_f1": "boundary mean F1"}
+
 _GREY: Color = (120, 120, 120)
 
 
@@ -29,23 +31,63 @@ def accuracy_section(content: Content) -> str:
         return ""
     classes: list[Mapping[str, Any]] = list(metrics.get("classes", ()))
     colors = {c.id: c.color for c in content.legend}
-    first = [(name, f"{metrics[key]:.3f}") for key, name in _FIRST.items() if metrics.get(key) is not None]
     rows = [(str(c["name"]), c["iou"], colors.get(int(c["id"]), _GREY)) for c in classes]
-    head = ("class", "IoU", "F1", "precision", "recall", "reference pixels")
-    cells = [
-        (str(c["name"]), *(_score(c[k]) for k in ("iou", "f1", "precision", "recall")), f"{c['truth_pixels']:,}")
-        for c in classes
-    ]
     swatches = [color for _, _, color in rows]
     return markup.section(
         "Accuracy",
-        markup.tiles(first),
-        markup.paragraph(f"Scored against a reference, {int(metrics.get('pixels', 0)):,} pixels.", kind="small"),
+        markup.tiles(_first(metrics)),
+        markup.paragraph(_scored(metrics), kind="small"),
         "<h3>IoU of each class</h3>",
         bars("IoU of each class", rows),
-        markup.table("Scores of each class", head, cells, swatches=swatches),
+        _scores(classes, swatches),
+        _edges(metrics.get("boundary") or {}, swatches),
         _confusion([str(c["name"]) for c in classes], metrics.get("confusion") or [], swatches),
     )
+
+
+def _first(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The figures that are to be seen first."""
+    edges = metrics.get("boundary") or {}
+    found = [(name, metrics.get(key)) for key, name in _FIRST.items()]
+    found += [(name, edges.get(key)) for key, name in _FIRST_OF_EDGES.items()]
+    return [(name, f"{value:.3f}") for name, value in found if value is not None]
+
+
+def _scored(metrics: Mapping[str, Any]) -> str:
+    """What was scored, and by which rules."""
+    said = [f"Scored against a reference, {int(metrics.get('pixels', 0)):,} pixels."]
+    if metrics.get("erode_boundary"):
+        said.append(
+            f"{int(metrics['eroded_pixels']):,} pixels within {metrics['erode_boundary']:g} pixels of a boundary of the"
+            " reference are not."
+        )
+    return " ".join(said)
+
+
+def _scores(classes: Sequence[Mapping[str, Any]], swatches: Sequence[Color]) -> str:
+    """A row for each class."""
+    total = sum(int(c["truth_pixels"]) for c in classes)
+    rows = [
+        (
+            str(c["name"]),
+            *(_score(c[key]) for key in ("iou", "f1", "precision", "recall")),
+            _share(int(c["truth_pixels"]), total),
+        )
+        for c in classes
+    ]
+    head = ("class", "IoU", "F1", "precision", "recall", "share of reference")
+    table = markup.table("Scores of each class", head, rows, swatches=swatches)
+    return table + markup.paragraph("Frequency-weighted IoU: each class counts by its share.", kind="small")
+
+
+def _edges(edges: Mapping[str, Any], swatches: Sequence[Color]) -> str:
+    """Scores of boundaries; empty where there are none."""
+    if not edges:
+        return ""
+    keys = ("iou", "f1", "precision", "recall")
+    rows = [(str(c["name"]), *(_score(c[key]) for key in keys)) for c in edges["classes"]]
+    caption = f"Boundaries of each class, within {edges['distance']:g} px"
+    return markup.table(caption, ("class", "IoU", "F1", "precision", "recall"), rows, swatches=swatches)
 
 
 def _confusion(names: Sequence[str], matrix: Sequence[Sequence[int]], swatches: Sequence[Color]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from geoseg.legend import Color
@@ -71,6 +71,32 @@ def histogram(title: str, counts: Sequence[int], *, colors: Sequence[Color]) -> 
             "</text>"
         )
     return _svg(title, floor + 24, parts)
+
+
+def reliability(title: str, bins: Sequence[Mapping[str, float]], *, color: Color) -> str:
+    """Accuracy (columns) over confidence; on the dashed line the two are the same.
+
+    Args:
+        title: what is shown, for those who do not see it.
+        bins: ``above`` and ``to`` (confidence), ``confidence`` and ``accuracy`` (means), all 0..1, and ``pixels``.
+        color: of the columns.
+    """
+    left, side = 54.0, 300.0  # as wide as it is high, so that the dashed line has 45 degrees
+    parts = [f'<rect x="{left}" y="8" width="{side}" height="{side}" class="track"/>']
+    for b in bins:
+        x, wide, tall = left + b["above"] * side, (b["to"] - b["above"]) * side, b["accuracy"] * side
+        said = f"given {100 * b['above']:.0f} to {100 * b['to']:.0f} %: {b['pixels']:,} pixels"
+        said += f", {100 * b['confidence']:.1f} % on the mean, {100 * b['accuracy']:.1f} % right"
+        parts.append(
+            f'<rect x="{x + 0.5:.1f}" y="{8 + side - tall:.1f}" width="{wide - 1:.1f}" height="{tall:.1f}"'
+            f' fill="{css(color)}" class="bar"><title>{escape(said)}</title></rect>'
+        )
+    parts.append(f'<line x1="{left}" x2="{left + side}" y1="{8 + side}" y2="8" class="honest"/>')
+    for percent in (0, 50, 100):
+        at = percent / 100 * side
+        parts.append(f'<text x="{left - 6}" y="{8 + side - at:.0f}" class="label end">{percent} %</text>')
+        parts.append(f'<text x="{left + at:.0f}" y="{side + 22}" class="label" text-anchor="middle">{percent} %</text>')
+    return _svg(title, side + 32, parts)
 
 
 def _svg(label: str, height: float, parts: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from importlib.resources import files
 from string import Template
 
 from geoseg.reporting.accuracy import accuracy_section
+from geoseg.reporting.calibration import calibration_section
 from geoseg.reporting.content import Content
 from geoseg.reporting.sections import (
     area_section,
@@ -33,6 +34,7 @@ def page_of(content: Content) -> str:
         area_section(content),
         accuracy_section(content),
         confidence_section(content),
+        calibration_section(content),
         run_section(content),
         card_section(content),
         repeat_section(content),

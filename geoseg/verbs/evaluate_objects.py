@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ class ObjectsResult:
     column: str | None
     """That classes were told by."""
     classes: tuple[dict[str, Any], ...]
-    """``name`` and scores of each class, then of all objects together."""
+    """``name``, ``class`` (the column's value) and scores of each, then ``name`` and scores of all objects together."""
     notes: tuple[str, ...]
 
     @property
@@ -63,12 +63,13 @@ def evaluate_objects(
     """Precision, recall and F1 of polygons, matched one to one; both files are held in memory.
 
     Args:
-        prediction: a vector file of polygons.
+        prediction: a vector file of polygons, of any format that GDAL reads, or GeoParquet.
         truth: the reference; taken into the prediction's CRS.
         threshold: least IoU of a match.
         column: that tells the class of a polygon in both files; None takes one that both have (``class_name``,
             ``class_id``), or compares all polygons as one class.
-        classes: that count; of a reference without the column every polygon then does.
+        classes: that count, by the column's values or the names that geoseg writes beside ids; of a reference without
+            the column every polygon then does.
         layers: of the two files; None is the first.
 
     Raises:
@@ -90,7 +91,9 @@ def evaluate_objects(
     ours, theirs = found.geometries, onto_crs(reference, found.crs, uri=found.uri)
     our_classes = np.full(len(ours), "", object) if found.classes is None else found.classes
     their_classes = np.full(len(theirs), "", object) if reference.classes is None else reference.classes
+    labels = {**reference.names, **found.names}
     if classes:
+        classes = _ids(classes, found.names)
         _refuse_strange(classes, name, our_classes, uri=uris[0])
         wanted = np.isin(our_classes.astype(str), list(classes))
         ours, our_classes = ours[wanted], our_classes[wanted]
@@ -106,9 +109,9 @@ def evaluate_objects(
         if not classes:
             notes.append("no column tells classes in both files: all polygons are compared as one class")
     else:
-        for name in sorted({*our_classes, *their_classes}):
+        for name in sorted({*our_classes, *their_classes}, key=_order):
             counts = count_objects(ours[our_classes == name], theirs[their_classes == name], threshold=threshold)
-            rows.append({"name": name, **counts.to_json()})
+            rows.append({"name": labels.get(name, name), "class": name, **counts.to_json()})
             total += counts
     return ObjectsResult(
         prediction=uris[0],
@@ -118,6 +121,17 @@ def evaluate_objects(
         classes=(*rows, {"name": EVERYTHING, **total.to_json()}),
         notes=tuple(notes),
     )
+
+
+def _ids(classes: Sequence[str], names: Mapping[str, str]) -> tuple[str, ...]:
+    """Classes by the values of the column, whether they were called by these or by their names."""
+    ids = {label: value for value, label in names.items()}
+    return tuple(word if word in names else ids.get(word, word) for word in classes)
+
+
+def _order(name: str) -> tuple[int, str]:
+    """Ids by their number, then the rest by the alphabet."""
+    return (int(name), "") if name.isdecimal() else (1 << 31, name)
 
 
 def _refuse_strange(classes: Sequence[str], column: str | None, known: Any, *, uri: str) -> None:

@@ -20,7 +20,7 @@ from geoseg.raster.label_reading import is_store, open_class_store
 from geoseg.raster.local_folder import LocalFolder
 from geoseg.raster.locations import CLAIM
 from geoseg.raster.locks import hold
-from geoseg.raster.places import is_store_url
+from geoseg.raster.places import is_store_url, location_of, part_of, was_created
 from geoseg.raster.urls import refuse_credentials
 from geoseg.verbs.class_maps import read_legend
 from geoseg.verbs.export_options import ExportOptions
@@ -154,12 +154,15 @@ def refuse_targets(targets: Sequence[Path], *, source: str, overwrite: bool) -> 
 
 
 def refuse_incomplete(uri: str) -> None:
-    """Refuses a store that a run has not finished.
+    """Refuses a store that a run has not finished, under its own name or still beside it.
 
     Raises:
         SceneReadError: naming the tiles that miss.
     """
-    store = open_class_store(uri)
+    place = location_of(uri)
+    with place.errors():
+        begun = not place.exists() and was_created(part_of(place))
+    store = open_class_store(str(part_of(place)) if begun else uri)
     with store.place.errors():
         if store.place.read(CLAIM) is None:
             return

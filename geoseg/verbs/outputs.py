@@ -14,7 +14,7 @@ from geoseg.raster.atomic import part_path, refuse_existing, refuse_unwritable
 from geoseg.raster.local_folder import LocalFolder
 from geoseg.raster.locations import Location
 from geoseg.raster.locks import Locks, hold, holder_of, refuse_held
-from geoseg.raster.places import is_claimed, is_store_url, location_of, refuse_strangers, was_created
+from geoseg.raster.places import is_claimed, is_store_url, location_of, part_of, refuse_strangers, was_created
 from geoseg.raster.styles import style_paths
 from geoseg.raster.urls import is_url, refuse_credentials
 from geoseg.verbs.digests import MAP_ENDING, UNSIGNED, carries, is_own
@@ -59,8 +59,7 @@ class Outputs:
     @property
     def part(self) -> Location:
         """The unfinished store, hidden beside the Zarr target, or beside the first other one where there is none."""
-        target = location_of(self.zarr or self.cog or self.vectors[0])
-        return target.sibling(f".{target.name}.part.zarr")
+        return part_of(location_of(self.zarr or self.cog or self.vectors[0]))
 
     @property
     def files(self) -> tuple[Path, ...]:

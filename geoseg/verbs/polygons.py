@@ -27,7 +27,7 @@ from geoseg.raster.class_map import ClassMap
 from geoseg.raster.locations import PLAN_DIGEST
 from geoseg.raster.polygon_rows import RowMaker, row_maker
 from geoseg.raster.styles import write_styles
-from geoseg.raster.vector import VectorLayer, staged, write_vectors
+from geoseg.raster.vector import VectorLayer, geojson_notes, staged, write_vectors
 from geoseg.verbs.export_options import ExportOptions, chosen_ids
 
 OnStage = Callable[[str, int, int], None]
@@ -110,7 +110,7 @@ def write_polygons(
     ids = chosen_ids(options.classes, source.legend, where=source.name)
     ground, notes = ground_of(source.geobox)
     rows = row_maker(source, ground, dst_crs=options.dst_crs)
-    totals = Totals(ground.unit, (*notes, *rows.notes))
+    totals = Totals(ground.unit, (*notes, *rows.notes, *geojson_notes(targets, rows.crs)))
     job = _Job(source=source, options=options, ground=ground, on_stage=on_stage)
     with ThreadPoolExecutor(core_count()) as pool, staged(targets[0], rows.schema) as stage:
         stage.fill(_batches(job.regions(pool, ids=ids), rows, pool, options=options, totals=totals))

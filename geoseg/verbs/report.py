@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from geoseg.errors import GeosegError, OutputError, SceneError, SceneReadError
-from geoseg.evaluation.compare import evaluate_windows
+from geoseg.evaluation.compare import compare_windows
 from geoseg.geometry.ground import row_areas
 from geoseg.geometry.windows import Window
 from geoseg.inference.pipeline import NOTES_ATTRIBUTE
@@ -29,10 +29,14 @@ from geoseg.raster.zarr_store import ResultStore, open_store
 from geoseg.reporting.content import Content
 from geoseg.reporting.page import page_of
 from geoseg.reporting.survey import Layers, survey
+from geoseg.verbs.evaluate_rules import metrics_of, rules_of
 from geoseg.verbs.records import CARD_ATTRIBUTE, RUN_ATTRIBUTE, TIMING_ATTRIBUTE
 
 SIDE = 2048
 """Most pixels a side of the report's pictures."""
+
+BOUNDARY = 3.0
+"""Pixels: the tolerance of the boundaries' scores, as in the docs' examples of ``evaluate``."""
 
 _ASPECT = 0.02
 """A scene whose proportions differ from the map's by more is another scene."""
@@ -67,7 +71,7 @@ def report(
         classes: the ``.zarr`` that ``predict`` wrote.
         target: the ``.html``; None is beside the map.
         scene: where the scene lies, if it is no longer where the map was made from.
-        reference: a label raster: the map is scored against it, and its errors are shown.
+        reference: a label raster: classes, boundaries and confidence are scored against it, and errors are shown.
         overwrite: replace an existing page.
         threads: windows read at once.
 
@@ -195,14 +199,18 @@ def _layers(store: ResultStore, truth: LabelInfo | None) -> Layers:
 
 
 def _score(store: ResultStore, truth: LabelInfo, *, threads: int) -> Mapping[str, Any]:
-    recipe = truth.recipe
-    return evaluate_windows(
+    """All scores that a page shows: of classes, of boundaries, and of the confidence where the map has it."""
+    recipe, rules = truth.recipe, rules_of(erode=0.0, boundary=BOUNDARY, block=0)
+    confidence = store.read_confidence if store.spec.confidence else None
+    found = compare_windows(
         store.read_classes,
         lambda window: read_labels(recipe, window),
         store.shape,
-        legend=store.legend,
+        rules=rules,
+        read_confidence=confidence,
         threads=threads,
     )
+    return metrics_of(found, store.legend, rules=rules, calibration=confidence is not None)
 
 
 def _recipe(plan: Mapping[str, Any], *, moved: str | None, shape: tuple[int, int]) -> Recipe | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,51 @@ def refuse_invalid(item: dict[str, Any]) -> None:
     jsonschema.Draft7Validator(schema, registry=registry).validate(item)
 
 
+def refuse_incomplete(item: dict[str, Any]) -> None:
+    """Raises if a field is missing or malformed that the schema of an extension, in the version named, requires.
+
+    The schemas themselves are on the network; these are their rules, read there.
+    """
+    words, hexes = re.compile(r"[0-9A-Za-z_-]+"), re.compile(r"[0-9A-F]{6}")
+    properties, assets = item["properties"], item["assets"]
+    lists = [a["classification:classes"] for a in assets.values() if "classification:classes" in a]
+    lists += [output["classification:classes"] for output in properties.get("mlm:output", ())]
+    for entry in (entry for classes in lists for entry in classes):
+        assert isinstance(entry["value"], int)
+        assert words.fullmatch(entry["name"])
+        assert entry["description"]  # of version 1.1.0, which mlm refers to
+        assert hexes.fullmatch(entry.get("color_hint", "000000"))
+    for asset in assets.values():
+        assert re.fullmatch("1220[0-9a-f]{64}", asset.get("file:checksum", "1220" + 64 * "0"))
+        assert asset.get("file:size", 0) >= 0
+    code = properties["proj:code"]
+    assert code is None or re.fullmatch(r"[A-Za-z0-9]+:[A-Za-z0-9]+", code)
+    assert len(properties.get("proj:transform", range(6))) in (6, 9)
+    assert re.fullmatch("L[0-4][A-C]?", properties["processing:level"])
+    assert all(isinstance(found, str) for found in properties["processing:software"].values())
+    if any("/mlm/" in uri for uri in item["stac_extensions"]):
+        _refuse_incomplete_model(properties, assets)
+
+
+def _refuse_incomplete_model(properties: dict[str, Any], assets: dict[str, Any]) -> None:
+    assert re.fullmatch(r"[A-Za-z][\w.\-\s]+[A-Za-z0-9]", properties["mlm:name"], re.ASCII)
+    assert properties["mlm:architecture"]
+    assert len(set(properties["mlm:tasks"])) == len(properties["mlm:tasks"]) > 0
+    known = {band["name"] for band in properties["bands"]}  # which a model with named bands must have
+    for taken in properties["mlm:input"]:
+        assert {"name", "bands", "input"} <= set(taken)
+        assert known.issuperset(taken["bands"])
+        assert {"shape", "dim_order", "data_type"} <= set(taken["input"])
+        assert len(taken["input"]["shape"]) == len(set(taken["input"]["dim_order"]))
+    for made in properties["mlm:output"]:
+        assert {"name", "tasks", "result"} <= set(made)
+        assert {"shape", "dim_order", "data_type"} <= set(made["result"])
+        assert len(made["result"]["shape"]) == len(set(made["result"]["dim_order"]))
+    models = [asset for asset in assets.values() if "mlm:model" in asset["roles"]]
+    assert len(models) == 1
+    assert models[0]["mlm:artifact_type"]
+
+
 def content(box: GeoBox, folder: Path, **fields: Any) -> ItemContent:
     folder.mkdir(exist_ok=True)
     written = [folder / name for name in ("map.tif", "map.tif.aux.xml", "map.qml", "map.sld", "look.png", "map.html")]
@@ -70,6 +116,7 @@ def test_an_item_is_valid_and_says_what_lies_where(tmp_path: Path) -> None:
     write_item(target, content(box, target.parent, model=bundle, card=CARD, patch=(64, 96)))
     data = json.loads(target.read_text())
     refuse_invalid(data)
+    refuse_incomplete(data)
     item = pystac.Item.from_dict(data)
     assert item.to_dict(include_self_link=False) == data
     placed = ProjectionExtension.ext(item)
@@ -133,6 +180,7 @@ def test_the_model_fields_read_as_a_model(tmp_path: Path) -> None:
 
 def test_without_a_model_file_nothing_is_claimed_of_one(tmp_path: Path) -> None:
     item = item_of(tmp_path / "map.json", content(utm(), tmp_path))
+    refuse_incomplete(item)
     assert not [name for name in item["properties"] if name.startswith("mlm:")]
     assert not [uri for uri in item["stac_extensions"] if "/mlm/" in uri]
 
@@ -153,6 +201,7 @@ POINTS = (GroundControlPoint(row=0, col=0, x=1, y=2),)
 def test_a_grid_without_a_place_has_no_geometry(tmp_path: Path, box: GeoBox) -> None:
     item = item_of(tmp_path / "map.json", content(box, tmp_path))
     refuse_invalid(item)
+    refuse_incomplete(item)
     assert item["geometry"] is None
     assert "bbox" not in item
     assert item["properties"]["proj:shape"] == [3, 4]
@@ -167,6 +216,8 @@ def test_a_grid_without_a_place_has_no_geometry(tmp_path: Path, box: GeoBox) -> 
     st.integers(1, 300),
 )
 @example(60, 10.0, 500.0, 0.0, 300, 300)
+@example(33, 0.0, 0.1, 215.8288102991798, 1, 1)
+@example(60, -79.0, 0.1, 80.35326871681751, 1, 1)
 def test_every_pixel_corner_lies_in_the_footprint(
     zone: int, lat: float, size: float, turn: float, height: int, width: int
 ) -> None:

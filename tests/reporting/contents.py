@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from geoseg.evaluation.confusion import Counts
-from geoseg.evaluation.metrics import summarise
+from geoseg.evaluation.compare import Rules, compare
 from geoseg.legend import IGNORE, Legend
 from geoseg.reporting.content import Content
 from geoseg.reporting.survey import Layers, survey
+from geoseg.verbs.evaluate_rules import metrics_of
 
 EVIL = '</script><script>window.evil = 1</script><img src=x onerror="window.evil=2">\'"&'
 """A name that would run if it were not escaped."""
@@ -35,9 +35,7 @@ def content(*, name: str = "map", legend: Legend | None = None, full: bool = Tru
     metrics = None
     if full:
         layers = Layers(classes=reads(classes), confidence=reads(percent), context=reads(flags), truth=reads(truth))
-        table = np.zeros((256, 256), np.int64)
-        np.add.at(table, (truth.ravel(), classes.ravel()), 1)
-        metrics = summarise(Counts.from_pairs(table, ids=legend.ids), legend)
+        metrics = _scored(truth, classes, percent, legend)
     found = survey(layers, shape, factor=1, row_areas=(lambda w: np.full(w.height, 4.0)) if full else None)
     made: dict[str, Any] = {
         "name": name, "shape": shape, "crs": "EPSG:32633", "gsd": (2.0, 2.0), "factor": 1, "legend": legend,
@@ -47,6 +45,14 @@ def content(*, name: str = "map", legend: Legend | None = None, full: bool = Tru
     return Content(**{**made, **fields})
 
 
+def _scored(truth: np.ndarray, classes: np.ndarray, percent: np.ndarray, legend: Legend) -> dict[str, Any]:
+    """All scores there are, within one pixel of boundaries; beyond the map there is nothing."""
+    rules = Rules(boundary=1.0)
+    rim = rules.halo
+    around = [np.pad(ids, rim, constant_values=IGNORE) for ids in (truth, classes)]
+    return metrics_of(compare(*around, rules=rules, percent=percent), legend, rules=rules, calibration=True)
+
+
 def evil_content() -> Content:
     """A report in which every text is hostile."""
     legend = Legend.from_json([{"id": i, "name": f"{i}{EVIL}"} for i in range(3)])
@@ -54,10 +60,12 @@ def evil_content() -> Content:
     plan = {
         "patch_size": [EVIL, EVIL], "contexts": [{"size": EVIL}], "stitch": EVIL, "runtime": EVIL, "precision": EVIL,
         "device": EVIL, "overlap": [EVIL, "x"], "threads": EVIL, "computed_ratio": EVIL,
+        "temperature": EVIL,
     }  # fmt: skip
     card = {
         "name": EVIL, "architecture": EVIL, "arguments": {EVIL: EVIL}, "bands": [EVIL], "gsd": EVIL, "licence": EVIL,
         "description": EVIL, "metrics": {EVIL: EVIL}, "version": EVIL, "patch_sizes": [EVIL],
+        "temperature": EVIL, "temperature_fit": {"scenes": [EVIL], "ece": [EVIL, EVIL]},
     }  # fmt: skip
     return content(
         name=EVIL,

@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 
 from geoseg.legend import IGNORE, Legend
+from geoseg.reporting.calibration import temperature_text
+from geoseg.reporting.charts import reliability
 from geoseg.reporting.page import page_of
 from geoseg.reporting.pictures import CONFIDENCE_STOPS, map_uri, photo_uri, ramp
 from tests.reporting.contents import EVIL, content, evil_content
@@ -90,7 +92,8 @@ def test_the_page_is_whole_and_fetches_nothing(full: bool) -> None:
     assert "@import" not in page
     sections = re.findall("<h2>(.*?)</h2>", page)
     assert sections[:2] == ["Map", "Area of each class"]
-    assert sections[2:4] == (["Accuracy", "Confidence"] if full else ["To do it again"][: len(sections) - 2])
+    judged = ["Accuracy", "Confidence", "Is the confidence honest?"]
+    assert sections[2:5] == (judged if full else ["To do it again"][: len(sections) - 2])
     views = [a["value"] for a in found.of("input") if a.get("type") == "radio"]
     assert views == (["classes", "errors", "confidence", "context"] if full else [])
     assert [a.get("type") for a in found.of("input")].count("range") == (1 if full else 0)
@@ -105,6 +108,52 @@ def test_areas_and_scores_are_those_of_the_map() -> None:
         assert f"{made.survey.pixels[c.id] * 4 / 10_000:,.4f}" in text
     assert made.metrics is not None
     assert f"{made.metrics['miou']:.3f}" in text
+
+
+def test_boundaries_shares_and_calibration_are_those_that_were_counted() -> None:
+    card = {"temperature": 1.25, "temperature_fit": {"scenes": ["a.tif"], "ece": [0.11722, 0.06513]}}
+    made = content(plan={"temperature": 1.25}, card=card)
+    found = Parsed(page_of(made))
+    assert made.metrics is not None
+    edges, honest = made.metrics["boundary"], made.metrics["calibration"]
+    for score in (edges["miou"], edges["mean_f1"], honest["ece"], *(c["f1"] for c in edges["classes"])):
+        assert f"{score:.3f}" in found.text
+    total = made.metrics["pixels"]
+    for c in made.metrics["classes"]:
+        assert f"{100 * c['truth_pixels'] / total:.1f} %" in found.text
+    assert any("1.25, fitted on a.tif: error there 0.12 before, 0.065 with it" in text for text in found.text)
+    diagram = next(a for a in found.of("svg") if str(a["aria-label"]).startswith("Accuracy by confidence"))
+    assert str(diagram["aria-label"]).count("right") == len(honest["bins"])
+
+
+def test_the_diagram_has_a_column_as_high_as_each_accuracy() -> None:
+    bins = [
+        {"above": 0.0, "to": 0.05, "pixels": 3, "confidence": 0.04, "accuracy": 0.0},
+        {"above": 0.95, "to": 1.0, "pixels": 5, "confidence": 0.99, "accuracy": 0.8},
+    ]
+    plot, first, last = Parsed(reliability("diagram", bins, color=(1, 2, 3))).of("rect")
+    side, bottom = float(str(plot["height"])), float(str(plot["y"])) + float(str(plot["height"]))
+    assert float(str(first["height"])) == 0
+    assert float(str(last["height"])) == pytest.approx(0.8 * side, abs=0.1)
+    assert float(str(last["y"])) + float(str(last["height"])) == pytest.approx(bottom, abs=0.1)
+    right = float(str(plot["x"])) + side
+    assert right - 0.05 * side < float(str(last["x"])) < float(str(last["x"])) + float(str(last["width"])) <= right
+
+
+@pytest.mark.parametrize(
+    ("plan", "card", "said"),
+    [
+        ({}, {"temperature": 1.0}, ""),
+        ({"temperature": 1.0}, {"temperature": 1.0, "temperature_fit": {}}, "none was fitted"),
+        ({"temperature": 1.5}, {"temperature": 2.0, "temperature_fit": {"scenes": ["a"], "ece": [1, 0]}}, "1.5."),
+    ],
+    ids=["an old store", "as it ships", "another card's"],
+)
+def test_no_fit_is_claimed_that_was_not_made(plan: dict[str, float], card: dict[str, object], said: str) -> None:
+    found = temperature_text(content(plan=plan, card=card))
+    assert said in found
+    assert bool(found) == bool(said)
+    assert "fitted on" not in found
 
 
 def test_a_map_without_any_class_has_a_report() -> None:

@@ -6,15 +6,22 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyogrio
 import pytest
 import shapely
 from click.testing import CliRunner
+from pyarrow import parquet
 from pyproj import Transformer
 
+import geoseg
 from geoseg.cli.main import cli
 from geoseg.errors import GridError, LegendError, SceneError, SceneReadError
+from geoseg.raster.aoi_files import read_area
+from geoseg.raster.labels import inspect_labels
+from geoseg.synthesis.legend import LEGEND as SYNTHETIC
 from geoseg.verbs.evaluate_objects import evaluate_objects
+from geoseg.verbs.outputs import VECTOR_SUFFIXES
 
 WEST, NORTH = 500_000.0, 5_000_000.0
 
@@ -30,6 +37,61 @@ def write(path: Path, geometries: np.ndarray, *, crs: str | None = "EPSG:32633",
         for v in columns.values()], list(columns), geometry_type="Polygon" if kinds == {3} else "Unknown", crs=crs,
     )  # fmt: skip
     return path
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One map in every format that geoseg writes polygons in, by suffix; and its classes."""
+    folder = tmp_path_factory.mktemp("exported")
+    geoseg.synth(folder / "scene.tif", width=300, height=200, truth=folder / "classes.tif")
+    outputs = [folder / f"map{suffix}" for suffix in VECTOR_SUFFIXES]
+    geoseg.export(folder / "classes.tif", outputs, legend=SYNTHETIC)
+    return {".tif": folder / "classes.tif", **dict(zip(VECTOR_SUFFIXES, outputs, strict=True))}
+
+
+@pytest.mark.filterwarnings("error:More than one layer")
+@pytest.mark.parametrize("suffix", VECTOR_SUFFIXES)
+def test_every_format_that_is_written_is_read(exported: dict[str, Path], suffix: str) -> None:
+    for pair in ((suffix, ".gpkg"), (".gpkg", suffix)):
+        found = evaluate_objects(*(exported[s] for s in pair))
+        assert found.column == "class_id"
+        assert found.f1 == 1
+        assert found.classes[-1]["predicted"] == pyogrio.read_info(exported[".fgb"])["features"]
+        assert [row["name"] for row in found.classes[:-1]] == [c["name"] for c in SYNTHETIC.to_json()]
+        assert [row["class"] for row in found.classes[:-1]] == [str(i) for i in SYNTHETIC.ids]
+
+
+@pytest.mark.parametrize("suffix", VECTOR_SUFFIXES)
+def test_classes_go_by_id_and_by_name(exported: dict[str, Path], suffix: str) -> None:
+    by_name, by_id = (evaluate_objects(exported[suffix], exported[suffix], classes=[word]) for word in ("water", "4"))
+    assert by_name.classes == by_id.classes
+    assert by_name.classes[-1]["predicted"] > 0
+    with pytest.raises(LegendError, match="has no moon in 'class_id'"):
+        evaluate_objects(exported[suffix], exported[suffix], classes=["moon"])
+
+
+@pytest.mark.parametrize("suffix", VECTOR_SUFFIXES)
+def test_every_format_that_is_written_is_an_area_of_interest(exported: dict[str, Path], suffix: str) -> None:
+    box = inspect_labels(str(exported[".tif"]), legend=SYNTHETIC).geobox
+    assert shapely.area(shapely.from_wkb(read_area(str(exported[suffix]), box).wkb)) == pytest.approx(
+        300 * 200, rel=1e-6
+    )
+
+
+def test_other_parquet_is_refused(tmp_path: Path, exported: dict[str, Path]) -> None:
+    plain, torn = tmp_path / "plain.parquet", tmp_path / "torn.parquet"
+    parquet.write_table(pa.table({"class_id": [1]}), plain)
+    torn.write_bytes(exported[".parquet"].read_bytes()[:-9])
+    for path, said in ((plain, "without the metadata of GeoParquet"), (torn, "cannot be read as GeoParquet")):
+        with pytest.raises(SceneReadError, match=f"{path.name}: .*{said}"):
+            evaluate_objects(path, exported[".gpkg"])
+
+
+def test_a_vector_file_is_no_raster_of_labels(exported: dict[str, Path]) -> None:
+    for pair in ((".parquet", ".fgb"), (".parquet", ".tif"), (".tif", ".geojson")):
+        made = CliRunner().invoke(cli, ["evaluate", *(str(exported[s]) for s in pair)])
+        assert made.exit_code == 2
+        assert "vector file" in made.output
 
 
 @pytest.fixture

@@ -229,6 +229,13 @@ def test_rows_that_run_upwards_give_the_same_ground(tmp_path: Path) -> None:
     assert shapely.is_ccw(shapely.get_exterior_ring(frame.geometry.to_numpy())).all()
 
 
+def test_geojson_says_so_where_it_is_not_in_degrees(store: Path, tmp_path: Path) -> None:
+    plane, degrees = tmp_path / "plane.geojson", tmp_path / "degrees.geojson"
+    notes = export(store, [plane, tmp_path / "plane.fgb"]).notes
+    assert [note for note in notes if note.startswith(f"{plane}: in EPSG:") and "--dst-crs EPSG:4326" in note]
+    assert not export(store, degrees, dst_crs="EPSG:4326").notes
+
+
 def test_a_map_without_a_class_gives_an_empty_layer(tmp_path: Path) -> None:
     nothing = np.full(BOX.shape, 255, np.uint8)
     source = write_map(tmp_path / "m.zarr", nothing, geobox=BOX)
@@ -252,6 +259,8 @@ def test_an_unfinished_store_is_refused_with_its_missing_tiles(tmp_path: Path) -
     part = unfinished(tmp_path, done=["0.0", "1.1"])
     with pytest.raises(SceneReadError, match=r"7 of 9 tiles miss \(row.column 0.1, 0.2, 1.0, 1.2, 2.0, …\)"):
         export(part, tmp_path / "out.gpkg")
+    with pytest.raises(SceneReadError, match=r"7 of 9 tiles miss"):
+        export(tmp_path / "map.zarr", tmp_path / "out.gpkg")  # whose name it will have
     every = [f"{row}.{col}" for row in range(3) for col in range(3)]
     whole = unfinished(tmp_path / "whole", done=every)
     assert export(whole, tmp_path / "out.gpkg").polygons > 0

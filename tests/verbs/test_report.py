@@ -17,7 +17,7 @@ from geoseg.geometry.ground import row_areas
 from geoseg.legend import Legend
 from geoseg.raster.styles import qml
 from geoseg.raster.zarr_store import open_store
-from tests.raster.test_stac_item import refuse_invalid
+from tests.raster.test_stac_item import refuse_incomplete, refuse_invalid
 from tests.reporting.test_page import Parsed
 from tests.scenes import random_pixels, write_scene
 
@@ -62,6 +62,7 @@ def test_a_run_writes_all_of_it_and_nothing_else(run: Path) -> None:
 def test_the_item_describes_the_outputs(run: Path, tiny_bundle: Path) -> None:
     data = json.loads((run / "map.json").read_text())
     refuse_invalid(data)
+    refuse_incomplete(data)
     item = pystac.Item.from_file(str(run / "map.json"))
     found = {key: Path(str(asset.get_absolute_href())) for key, asset in item.assets.items()}
     assert {key: path.name for key, path in found.items() if key != "model"} == {
@@ -99,14 +100,38 @@ def test_the_page_of_the_run_has_its_figures(run: Path) -> None:
 
 
 def test_a_report_afterwards_is_the_same_page(run: Path, tmp_path: Path) -> None:
-    made = geoseg.report(run / "map.zarr", tmp_path / "again.html", reference=run / "truth.tif")
-    assert made.path.read_text() == (run / "map.html").read_text()
+    made = geoseg.report(run / "map.zarr", tmp_path / "again.html")
     with pytest.raises(OutputExistsError, match="--overwrite"):
         geoseg.report(run / "map.zarr", made.path)
-    geoseg.report(run / "map.zarr", made.path, overwrite=True)
-    images = Parsed(made.path.read_text()).of("img")
-    assert "Where map and reference differ" not in [image["alt"] for image in images]  # of no reference
-    assert "Accuracy" in texts(made.path)  # the scores are in the store
+    again, first = Parsed(made.path.read_text()), Parsed((run / "map.html").read_text())
+    alt = "Where map and reference differ"
+    assert [i for i in first.of("img") if i["alt"] != alt] == again.of("img")  # errors need the reference
+    assert [text for text in first.text if text not in again.text] == ["Errors", "right", "half wrong", "wrong"]
+    assert "Accuracy" in again.text  # the scores are in the store
+
+
+def test_a_reference_given_afterwards_is_scored_in_full(run: Path, tmp_path: Path) -> None:
+    """What the page shows is what ``evaluate`` counts."""
+    made = geoseg.report(run / "map.zarr", tmp_path / "judged.html", reference=run / "truth.tif")
+    page = Parsed(made.path.read_text())
+    first = texts(run / "map.html")
+    assert not [text for text in first if text not in page.text and not text.startswith("Scored")]
+    found = geoseg.evaluate(run / "map.zarr", run / "truth.tif", boundary=3, calibration=True, write=False).metrics
+    assert f"{found['calibration']['ece']:.3f}" in page.text
+    assert f"{found['boundary']['miou']:.3f}" in page.text
+    assert f"{found['boundary']['mean_f1']:.3f}" in page.text
+    assert "Is the confidence honest?" in page.text
+    assert "Is the confidence honest?" not in first
+
+
+def test_a_page_shows_what_the_store_was_evaluated_for(run: Path, tmp_path: Path) -> None:
+    judged = tmp_path / "map.zarr"
+    shutil.copytree(run / "map.zarr", judged)
+    geoseg.evaluate(judged, run / "truth.tif", erode_boundary=1, boundary=2, calibration=True)
+    shown = texts(geoseg.report(judged).path)
+    assert "Boundaries of each class, within 2 px" in shown
+    assert "Is the confidence honest?" in shown
+    assert any("within 1 pixels of a boundary of the reference are not" in text for text in shown)
 
 
 def test_a_scene_that_moved(run: Path, tmp_path: Path) -> None:
@@ -131,7 +156,10 @@ def test_what_cannot_be_reported_is_refused(run: Path, tmp_path: Path) -> None:
         geoseg.report(run / "map.tif", tmp_path / "a.html")
     with pytest.raises(OutputError, match=r"\.html"):
         geoseg.report(run / "map.zarr", tmp_path / "a.pdf")
-    with pytest.raises(SceneReadError, match="write it anew"):
+    with pytest.raises(SceneReadError, match=r"none\.zarr: no such store$"):
+        geoseg.report(tmp_path / "none.zarr", tmp_path / "a.html")
+    shutil.copytree(run / "map.zarr", tmp_path / ".none.zarr.part.zarr")
+    with pytest.raises(SceneReadError, match=r"no such store, but an unfinished one \(\.none"):
         geoseg.report(tmp_path / "none.zarr", tmp_path / "a.html")
     shutil.copytree(run / "map.zarr", tmp_path / "half.zarr")
     root = json.loads((tmp_path / "half.zarr" / "zarr.json").read_text())
