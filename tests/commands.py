@@ -22,7 +22,7 @@ def check_command(line: str) -> None:
     context = click.Context(cli, info_name=name)
     while isinstance(command, click.Group):
         if not words:
-            raise click.UsageError(f"{line}: which command?")
+            raise click.MissingParameter(f"{line}: which one?", param_type="command")
         if words[0].startswith("-"):
             break
         name, found, words = command.resolve_command(context, words)
