@@ -27,7 +27,7 @@ from tests.commands import check_command
 from tests.documents import PAGES, ROOT, Block, blocks_of, command_lines, inline_commands
 from tests.documents_folder import furnish
 
-SLOW = {"contexts", "evaluation", "recipes"}
+SLOW = {"evaluation", "recipes"}
 """Pages that take longer than the default tests have."""
 
 _SHELL = re.compile(r"[|<>&;$`(){}*?~]")
@@ -50,6 +50,7 @@ def furnished(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Pa
     return furnish(tmp_path_factory.mktemp("furnished"), tiny_bundle)
 
 
+@pytest.mark.timeout(900)  # a page is many commands, and machines are busy at times
 @pytest.mark.parametrize("name", RUNNABLE)
 def test_every_block_runs(name: str, furnished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "page"
