@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: env test test-slow lint demo bench-peers gpu-wheels bench-gpu clean
+.PHONY: env test test-slow lint docs pictures demo bench-peers gpu-wheels bench-gpu clean
 
 env: $(VENV)/.installed
 
@@ -19,11 +19,17 @@ test: env  ## the default test suite
 test-slow: env  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
-lint: env  ## lint, format check, types, import contract
+lint: env docs  ## lint, format check, types, import contract, and the documentation's links
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: env  ## the documentation as a site, in build/site; a broken link or a missing anchor is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+pictures: env  ## draws the pictures of the README and the documentation
+	$(BIN)/python pipelines/pictures.py
 
 demo: env  ## a synthetic scene, the default model, and a table of what was written and its mIoU
 	mkdir -p $(DEMO)

@@ -7,24 +7,30 @@ from typing import Any
 import click
 
 from geoseg.choices import ALLOCATIONS, AREA_UNITS, UNIT_SHAPES
-from geoseg.cli.options import PRINTING, with_options
-from geoseg.cli.params import ClassShares
+from geoseg.cli.options import PRINTING, examples, with_options
+from geoseg.cli.params import FILE, ClassShares
 from geoseg.cli.report import print_json, print_rows, say
 
 
-@click.group(short_help="Accuracy and areas from an interpreted sample.")
+@click.group(
+    short_help="Accuracy and areas from an interpreted sample.",
+    epilog=examples(
+        "geoseg assess design map.tif sample.gpkg     # draw pixels of each class; fill in the column `reference`",
+        "geoseg assess estimate sample.gpkg           # accuracy and area of each class",
+    ),
+)
 def assess() -> None:
-    """Accuracy and areas with 95 % confidence intervals, as good practice asks (Olofsson et al. 2014).
-
-    \b
-    geoseg assess design map.tif sample.gpkg     draw pixels of each class; fill in the column `reference`
-    geoseg assess estimate sample.gpkg           accuracy and area of each class
-    """
+    """Accuracy and areas with 95 % confidence intervals, as good practice asks (Olofsson et al. 2014)."""
 
 
-@assess.command()
-@click.argument("classes")
-@click.argument("sample")
+@assess.command(
+    epilog=examples(
+        "geoseg assess design map.tif sample.gpkg",
+        "geoseg assess design map.tif sample.gpkg --target-se 0.01 --expect road=0.6,0.85",
+    )
+)
+@click.argument("classes", type=FILE)
+@click.argument("sample", type=FILE)
 @click.option("--size", type=click.IntRange(1), metavar="N", help="Units in all; default: by --target-se.")
 @click.option(
     "--target-se", type=float, default=0.02, show_default=True, help="Wanted standard error of the overall accuracy."
@@ -42,7 +48,7 @@ def assess() -> None:
 )
 @click.option("--as", "shape", type=click.Choice(UNIT_SHAPES), default="points", show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--model", "-m", "legend", metavar="BUNDLE|JSON", help="Legend, where the map carries none.")
+@click.option("--model", "-m", "legend", type=FILE, metavar="BUNDLE|JSON", help="Legend, where the map carries none.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing sample.")
 @with_options(*PRINTING)
 def design(
@@ -58,9 +64,6 @@ def design(
     """Draw a stratified random sample of the pixels of CLASSES (.tif or .zarr) into SAMPLE (.gpkg).
 
     Look at each unit in a better source and write its true class, id or name, into the column `reference`.
-
-    \b
-    geoseg assess design map.tif sample.gpkg --target-se 0.01 --expect road=0.6,0.85
     """
     from geoseg.verbs.assess_design import assess_design, design_rows
 
@@ -76,9 +79,11 @@ def design(
         print_json(found.to_json())
 
 
-@assess.command()
-@click.argument("sample")
-@click.option("--strata", metavar="GPKG", help="The file that holds the strata, where SAMPLE lost them.")
+@assess.command(
+    epilog=examples("geoseg assess estimate sample.gpkg", "geoseg assess estimate sample.gpkg --unit km2 --json")
+)
+@click.argument("sample", type=FILE)
+@click.option("--strata", type=FILE, metavar="GPKG", help="The file that holds the strata, where SAMPLE lost them.")
 @click.option("--unit", type=click.Choice(AREA_UNITS), default="ha", show_default=True, help="Of areas.")
 @click.option("--skip-unfilled", is_flag=True, help="Leave out units without a reference.")
 @with_options(*PRINTING)

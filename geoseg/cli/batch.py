@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from geoseg.cli.options import ASSET, RUN, WRITING, asked_of, with_options
-from geoseg.cli.params import Words
+from geoseg.cli.options import ASSET, RUN, WRITING, asked_of, examples, with_options
+from geoseg.cli.params import FILE, Words
 from geoseg.cli.report import print_json, print_rows, say, tile_progress
 from geoseg.cli.signals import advise_on_stop
 
@@ -15,27 +15,29 @@ if TYPE_CHECKING:
     from geoseg.verbs.batch_row import Row
 
 
-@click.command(short_help="Many scenes, and a table of what became of them.")
-@click.argument("manifest")
-@click.option("--output", "-o", metavar="FOLDER", help="Where the maps go; the manifest may name others.")
+@click.command(
+    short_help="Many scenes, and a table of what became of them.",
+    epilog=examples(
+        "geoseg batch scenes.csv -o maps/",
+        "geoseg batch 'flights/**/*.tif' -o maps/ --references truths/ --export results.csv",
+        "geoseg batch scenes.csv -o maps/ --retry-failed",
+    ),
+)
+@click.argument("manifest", type=FILE)
+@click.option("--output", "-o", type=FILE, metavar="FOLDER", help="Where the maps go; the manifest may name others.")
 @click.option(
     "--outputs", type=Words(), default="cog,zarr", show_default=True, help="What is written: cog, zarr, preview, gpkg."
 )
-@click.option("--references", metavar="FOLDER", help="Label rasters of the scenes' stems.")
-@click.option("--table", metavar="SQLITE", help="Results table [default: geoseg-batch.sqlite in FOLDER].")
+@click.option("--references", type=FILE, metavar="FOLDER", help="Label rasters of the scenes' stems.")
+@click.option("--table", type=FILE, metavar="SQLITE", help="Results table [default: geoseg-batch.sqlite in FOLDER].")
 @click.option("--retry-failed", is_flag=True, help="Try scenes again that failed before.")
-@click.option("--export", metavar="CSV|PARQUET", help="Write the table for others, at the end.")
+@click.option("--export", type=FILE, metavar="CSV|PARQUET", help="Write the table for others, at the end.")
 @with_options(ASSET, *WRITING, *RUN)
 def batch(manifest: str, *, quiet: bool, as_json: bool, **options: Any) -> None:
     """Turn every scene of MANIFEST into a map; the same command again does what is left.
 
     MANIFEST is a CSV or Parquet file with a column `scene` (and, if wanted, `reference` and `output`), a STAC item
     collection, a folder, or a quoted glob.
-
-    \b
-    geoseg batch scenes.csv -o maps/
-    geoseg batch 'flights/**/*.tif' -o maps/ --references truths/ --export results.csv
-    geoseg batch scenes.csv -o maps/ --retry-failed
     """
     from geoseg.verbs.batch import batch as run
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geoseg.choices import CALIBRATION_PARTS
-from geoseg.cli.options import PRINTING, READING, RUNNING, with_options
-from geoseg.cli.params import Sizes
+from geoseg.cli.options import PRINTING, READING, RUNNING, examples, with_options
+from geoseg.cli.params import FILE, Sizes
 from geoseg.cli.report import print_json, print_rows, say
 from geoseg.errors import PlanError
 
@@ -16,11 +16,26 @@ if TYPE_CHECKING:
     from geoseg.contexts.calibration import CalibratedContext
 
 
-@click.command(short_help="Measure a model's patch sizes on held-out scenes.")
-@click.argument("model", metavar="BUNDLE")
-@click.option("--scene", "-s", "scenes", multiple=True, required=True, metavar="SCENE", help="Held-out; repeatable.")
+@click.command(
+    short_help="Measure a model's patch sizes on held-out scenes.",
+    epilog=examples(
+        "geoseg calibrate my.safetensors --scene held_out.tif --reference held_out_labels.tif",
+        "geoseg calibrate my.safetensors -s a.tif -r a_labels.tif -s b.tif -r b_labels.tif --sizes 256,512,1024",
+    ),
+)
+@click.argument("model", type=FILE, metavar="BUNDLE")
 @click.option(
-    "--reference", "-r", "references", multiple=True, required=True, metavar="TRUTH", help="One per scene, in order."
+    "--scene", "-s", "scenes", type=FILE, multiple=True, required=True, metavar="SCENE", help="Held-out; repeatable."
+)
+@click.option(
+    "--reference",
+    "-r",
+    "references",
+    type=FILE,
+    multiple=True,
+    required=True,
+    metavar="TRUTH",
+    help="One per scene, in order.",
 )
 @click.option("--sizes", type=Sizes(), default="auto", help="Patch sizes, e.g. 256,512,1024; auto: by the training's.")
 @click.option(
@@ -30,7 +45,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="contexts: mIoU and speed by patch size. temperature: honest confidence.",
 )
-@click.option("--output", "-o", metavar="BUNDLE", help="Write here instead of into BUNDLE itself.")
+@click.option("--output", "-o", type=FILE, metavar="BUNDLE", help="Write here instead of into BUNDLE itself.")
 @with_options(*READING, *RUNNING, *PRINTING)
 def calibrate(
     model: str,
@@ -46,9 +61,6 @@ def calibrate(
 
     `geoseg predict --patch-size auto` then takes the best, and --contexts the best few. The temperature that fits the
     scenes best makes --confidence and --probabilities honest; it changes no class.
-
-    \b
-    geoseg calibrate my.safetensors --scene held_out.tif --reference held_out_labels.tif
     """
     from geoseg.verbs.calibrate import calibrate as run
     from geoseg.verbs.calibrate import calibration_rows, temperature_line

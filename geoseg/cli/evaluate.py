@@ -8,7 +8,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from geoseg.cli.params import Words
+from geoseg.cli.options import examples
+from geoseg.cli.params import FILE, Words
 from geoseg.cli.report import print_json, print_rows, say
 
 _PIXELS = ("legend", "align", "erode_boundary", "boundary", "by", "tile", "calibration", "reliability", "no_write")
@@ -17,10 +18,19 @@ _PIXELS = ("legend", "align", "erode_boundary", "boundary", "by", "tile", "calib
 _VECTORS = (".gpkg", ".geojson", ".fgb", ".parquet", ".geoparquet", ".shp", ".gml", ".kml")
 
 
-@click.command(short_help="Score a class map against a reference.")
-@click.argument("prediction")
-@click.argument("truth")
-@click.option("--model", "-m", "legend", metavar="BUNDLE|JSON", help="Legend, where the prediction carries none.")
+@click.command(
+    short_help="Score a class map against a reference.",
+    epilog=examples(
+        "geoseg evaluate map.tif truth.tif --erode-boundary 3 --boundary 3 --by tile where.gpkg",
+        "geoseg evaluate map.zarr truth.tif --calibration",
+        "geoseg evaluate buildings.gpkg footprints.gpkg --objects",
+    ),
+)
+@click.argument("prediction", type=FILE)
+@click.argument("truth", type=FILE)
+@click.option(
+    "--model", "-m", "legend", type=FILE, metavar="BUNDLE|JSON", help="Legend, where the prediction carries none."
+)
 @click.option("--align", is_flag=True, help="Take the truth onto the prediction's grid by nearest neighbour.")
 @click.option(
     "--erode-boundary",
@@ -38,7 +48,7 @@ _VECTORS = (".gpkg", ".geojson", ".fgb", ".parquet", ".geoparquet", ".shp", ".gm
 )
 @click.option(
     "--by",
-    type=(click.Choice(["tile"]), str),
+    type=(click.Choice(["tile"]), FILE),
     metavar="tile OUT.gpkg|.tif",
     help="Write the scores of square blocks: where it is wrong.",
 )
@@ -46,7 +56,7 @@ _VECTORS = (".gpkg", ".geojson", ".fgb", ".parquet", ".geoparquet", ".shp", ".gm
     "--tile", type=click.IntRange(16, 4096), default=512, show_default=True, help="Side of those blocks, pixels."
 )
 @click.option("--calibration", is_flag=True, help="Is confidence honest? ECE and reliability, of a .zarr that has it.")
-@click.option("--reliability", metavar="PNG|SVG", help="Draw that.")
+@click.option("--reliability", type=FILE, metavar="PNG|SVG", help="Draw that.")
 @click.option("--overwrite", is_flag=True, help="Replace existing files of --by and --reliability.")
 @click.option("--objects", is_flag=True, help="Compare two vector files polygon by polygon.")
 @click.option(
@@ -82,12 +92,6 @@ def evaluate(
     """Score PREDICTION (.tif or .zarr) against TRUTH: an index, palette or colour-coded label raster.
 
     The scores are stored beside a .tif (in its .aux.xml) and in a .zarr's attributes, unless --no-write.
-
-    \b
-    geoseg evaluate map.tif truth.tif --erode-boundary 3 --boundary 3
-    geoseg evaluate map.tif truth.tif --by tile where.gpkg
-    geoseg evaluate map.zarr truth.tif --calibration
-    geoseg evaluate buildings.gpkg footprints.gpkg --objects
     """
     if objects:
         _refuse_given(ctx, _PIXELS, why="is of pixels, not of --objects")

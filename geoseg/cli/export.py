@@ -7,17 +7,24 @@ from typing import Any
 
 import click
 
-from geoseg.cli.options import PRINTING, with_options
-from geoseg.cli.params import Words
+from geoseg.cli.options import PRINTING, examples, with_options
+from geoseg.cli.params import FILE, Words
 from geoseg.cli.report import print_json, print_rows, say
 
 _EVERY = 10.0  # seconds between lines
 
 
-@click.command(short_help="A class map as polygons.")
-@click.argument("source", metavar="CLASSES.zarr|tif")
-@click.argument("outputs", nargs=-1, required=True, metavar="OUT.gpkg|.parquet|.fgb|.geojson...")
-@click.option("--model", "-m", "legend", metavar="BUNDLE|JSON", help="Legend, where the map carries none.")
+@click.command(
+    short_help="A class map as polygons.",
+    epilog=examples(
+        "geoseg export map.zarr map.gpkg",
+        "geoseg export map.tif map.parquet map.fgb --min-area 50 --simplify 2",
+        "geoseg export map.zarr roads.geojson --classes road --dissolve --dst-crs EPSG:4326",
+    ),
+)
+@click.argument("source", type=FILE, metavar="CLASSES.zarr|tif")
+@click.argument("outputs", type=FILE, nargs=-1, required=True, metavar="OUT.gpkg|.parquet|.fgb|.geojson...")
+@click.option("--model", "-m", "legend", type=FILE, metavar="BUNDLE|JSON", help="Legend, where the map carries none.")
 @click.option("--classes", type=Words(), default="", metavar="ID|NAME,...", help="Only these classes.")
 @click.option("--min-area", type=float, default=0.0, metavar="M2", help="Smaller regions go to a neighbour.")
 @click.option("--simplify", type=float, default=0.0, metavar="METRES", help="Tolerance; shared borders stay shared.")
@@ -34,13 +41,7 @@ def export(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Write the class map CLASSES as polygons: one per region of pixels of one class, whole across tiles.
-
-    \b
-    geoseg export map.zarr map.gpkg
-    geoseg export map.tif map.parquet map.fgb --min-area 50 --simplify 2
-    geoseg export map.zarr roads.geojson --classes road --dissolve --dst-crs EPSG:4326
-    """
+    """Write the class map CLASSES as polygons: one per region of pixels of one class, whole across tiles."""
     from geoseg.verbs.export import export as write
 
     options.pop("debug")

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 import geoseg
+from geoseg.cli.options import examples
 from geoseg.cli.signals import leave_on_signals
 from geoseg.errors import GeosegError, StoppedError
 
@@ -22,6 +23,7 @@ _COMMANDS = {
     "assess": "geoseg.cli.assess",
     "batch": "geoseg.cli.batch",
     "calibrate": "geoseg.cli.calibrate",
+    "completion": "geoseg.cli.completion",
     "evaluate": "geoseg.cli.evaluate",
     "export": "geoseg.cli.export",
     "model": "geoseg.cli.model",
@@ -47,20 +49,18 @@ class _LazyGroup(click.Group):
         return found
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog=examples(
+        "geoseg predict scene.tif -o map.tif -o map.zarr     # classes with the default model; -m takes another",
+        "geoseg export map.zarr map.gpkg                     # their polygons, whole across tiles",
+        "geoseg report map.zarr                              # one page to look at",
+    ),
+)
 @click.version_option(geoseg.__version__, prog_name="geoseg")
 def cli() -> None:
-    """Gigapixel aerial rasters to georeferenced class maps.
-
-    \b
-    geoseg predict scene.tif                        classes with the default model
-    geoseg predict scene.tif -m my.safetensors -o map.tif -o map.zarr
-    geoseg predict scene.tif --reference truth.png  and their mIoU
-    geoseg export map.zarr map.gpkg                 polygons, whole across tiles
-    geoseg report map.zarr                          one page to look at
-    geoseg batch scenes.csv -o maps/                many scenes, and a table of what became of them
-    geoseg plan scene.tif                           what that would take
-    """
+    """Gigapixel aerial rasters to georeferenced class maps. `geoseg COMMAND --help` ends in examples of each."""
 
 
 def main() -> None:

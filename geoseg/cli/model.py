@@ -7,20 +7,26 @@ from typing import TYPE_CHECKING
 import click
 
 from geoseg.choices import RUNTIMES, Runtime
-from geoseg.cli.params import Sizes
+from geoseg.cli.options import examples
+from geoseg.cli.params import FILE, Sizes
 from geoseg.cli.report import print_json, print_rows, say
 
 if TYPE_CHECKING:
     from geoseg.verbs.model_benchmark import BenchmarkRow
 
 
-@click.group(short_help="Look at model bundles, measure networks.")
+@click.group(
+    short_help="Look at model bundles, measure networks.",
+    epilog=examples("geoseg model info my.safetensors", "geoseg model probe my.safetensors --scene scene.tif"),
+)
 def model() -> None:
     """Look at model bundles, measure networks."""
 
 
-@model.command(short_help="A bundle's card.")
-@click.argument("bundle", required=False)
+@model.command(
+    short_help="A bundle's card.", epilog=examples("geoseg model info", "geoseg model info my.safetensors --json")
+)
+@click.argument("bundle", type=FILE, required=False)
 @click.option("--debug", is_flag=True, help="Log in detail, and show tracebacks.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def info(bundle: str | None, *, debug: bool, as_json: bool) -> None:  # noqa: ARG001 - main() looks for --debug
@@ -35,7 +41,14 @@ def info(bundle: str | None, *, debug: bool, as_json: bool) -> None:  # noqa: AR
         print_rows(context_rows(found), header=True, result=True)
 
 
-@model.command(short_help="What networks cost.")
+@model.command(
+    short_help="What networks cost.",
+    epilog=examples(
+        "geoseg model benchmark",
+        "geoseg model benchmark --network Dilated6Pooling --network Unet:resnet34 --sizes 128,256,512",
+        "geoseg model benchmark --network my.safetensors --device cuda --json",
+    ),
+)
 @click.option("--network", "networks", multiple=True, help="Architecture, Architecture:encoder or bundle; repeatable.")
 @click.option("--sizes", type=Sizes(), help="Sides of the patches, pixels [default: 256,512].")
 @click.option("--bands", default=3, show_default=True, help="Input bands; a bundle's own count.")
@@ -63,11 +76,6 @@ def benchmark(
 ) -> None:
     """Measure networks: time and memory of a forward and a backward pass, their weights, what a pixel of them sees.
 
-    \b
-    geoseg model benchmark
-    geoseg model benchmark --network Dilated6Pooling --network Unet:resnet34 --sizes 128,256,512
-    geoseg model benchmark --network my.safetensors --device cuda --json
-
     Memory is the peak of live tensors, weights apart; "field px" the side of the theoretical receptive field.
     """
     from geoseg.verbs.model_benchmark import NETWORKS, SIZES, benchmark_table, model_benchmark
@@ -92,9 +100,23 @@ def benchmark(
         print_rows(benchmark_table(rows), header=True, result=True)
 
 
-@model.command(short_help="How far a model sees, and how fast it runs here.")
-@click.argument("bundle", required=False)
-@click.option("--scene", "scenes", multiple=True, help="Scene to cut patches from; repeatable [default: synthetic].")
+@model.command(
+    short_help="How far a model sees, and how fast it runs here.",
+    epilog=examples(
+        "geoseg model probe",
+        "geoseg model probe my.safetensors --scene scene.tif --tolerance 0.005",
+        "geoseg model probe --sizes 512,1088 --force --json",
+    ),
+)
+@click.argument("bundle", type=FILE, required=False)
+@click.option(
+    "--scene",
+    "scenes",
+    type=FILE,
+    multiple=True,
+    metavar="SCENE",
+    help="Scene to cut patches from; repeatable [default: synthetic].",
+)
 @click.option(
     "--tolerance", type=float, help="Share of pixels whose class may differ from full-frame's [default: 0.01]."
 )
@@ -125,11 +147,6 @@ def probe(
     as_json: bool,
 ) -> None:
     """Measure BUNDLE (the default model if none is named) on this machine, and keep what was found.
-
-    \b
-    geoseg model probe
-    geoseg model probe my.safetensors --scene scene.tif --tolerance 0.005
-    geoseg model probe --sizes 512,1088 --force --json
 
     Measured are how far away what a class depends on lies, how often classes near a patch's edge differ from those of
     full-frame inference, and speed and memory by patch size. Plans take the halo and the speed from it from then on.

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from geoseg.choices import COMPRESSIONS, FUSES, PRECISIONS, RESOLUTIONS, RUNTIMES, STITCHES
-from geoseg.cli.params import AutoInt, Bands, ContextCount, SchedulerName, chain_bands
+from geoseg.cli.params import FILE, AutoInt, Bands, ContextCount, SchedulerName, chain_bands
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,7 +31,7 @@ READING = (
 
 PLACING = (
     click.option("--dst-crs", metavar="EPSG:CODE|WKT", help="Read on a north-up grid of this CRS."),
-    click.option("--aoi", metavar="POLYGONS", help="Vector file; what lies outside its polygons is nodata."),
+    click.option("--aoi", type=FILE, metavar="POLYGONS", help="Vector file; what lies outside its polygons is nodata."),
     click.option("--aoi-layer", metavar="NAME", help="Layer of --aoi; default: the polygons of all layers."),
 )
 """On which grid, and where."""
@@ -71,7 +71,7 @@ CLUSTER = (
         show_default=True,
         help="A Dask cluster's address; threads is this process, sync one tile at a time.",
     ),
-    click.option("--scheduler-file", metavar="JSON", help="What dask scheduler --scheduler-file wrote."),
+    click.option("--scheduler-file", type=FILE, metavar="JSON", help="What dask scheduler --scheduler-file wrote."),
     click.option(
         "--workers",
         type=click.IntRange(1),
@@ -109,7 +109,9 @@ PRINTING = (
 
 
 RUN = (
-    click.option("--model", "-m", metavar="BUNDLE", help="Model bundle (.safetensors). Default: the one in geoseg."),
+    click.option(
+        "--model", "-m", type=FILE, metavar="BUNDLE", help="Model bundle (.safetensors). Default: the one in geoseg."
+    ),
     *READING,
     *PLACING,
     click.option(
@@ -160,6 +162,11 @@ def asked_of(options: dict[str, Any]) -> dict[str, Any]:
     if "resume" in options:
         asked["restart"] = not options["resume"]
     return asked | {"zarr_format": int(options["zarr_format"])}
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help: what one might type, laid out as it is here."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
 
 
 def with_options(*options: Callable[[Any], Any]) -> Callable[[F], F]:

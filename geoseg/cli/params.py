@@ -9,6 +9,9 @@ import click
 
 from geoseg.choices import SCHEDULERS
 
+FILE = click.Path(readable=False)
+"""A path or URL, which the command itself looks at; as a type of its own so that shells complete file names."""
+
 
 class AutoInt(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click only
     """A whole number, or ``auto`` (None)."""

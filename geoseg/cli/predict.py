@@ -6,12 +6,13 @@ from typing import Any
 
 import click
 
-from geoseg.cli.options import ASSET, RUN, WRITING, asked_of, with_options
+from geoseg.cli.options import ASSET, RUN, WRITING, asked_of, examples, with_options
+from geoseg.cli.params import FILE
 from geoseg.cli.report import print_json, print_rows, say, tile_progress
 from geoseg.cli.signals import advise_on_stop
 
 _scene_arguments = with_options(
-    click.argument("scenes", nargs=-1, required=True, metavar="SCENE..."),
+    click.argument("scenes", type=FILE, nargs=-1, required=True, metavar="SCENE..."),
     click.option("--mosaic", is_flag=True, help="All files are one scene; where they overlap the first counts."),
     ASSET,
 )
@@ -29,7 +30,10 @@ def _scenes(arguments: tuple[str, ...], *, mosaic: bool, quiet: bool) -> list[st
     return [*scenes]
 
 
-@click.command(short_help="What a run would do and cost.")
+@click.command(
+    short_help="What a run would do and cost.",
+    epilog=examples("geoseg plan scene.tif", "geoseg plan scene.tif -m my.safetensors --contexts 3 --json"),
+)
 @_scene_arguments
 @with_options(*RUN)
 def plan(
@@ -46,20 +50,30 @@ def plan(
     _print_plans(named, model=model, quiet=quiet, as_json=as_json, options=asked_of(options))
 
 
-@click.command(short_help="Scenes to georeferenced class maps.")
+@click.command(
+    short_help="Scenes to georeferenced class maps.",
+    epilog=examples(
+        "geoseg predict scene.tif -o map.tif -o map.zarr --reference truth.png --preview look.png",
+        "geoseg predict north.tif south.tif -o maps/",
+        "geoseg predict --mosaic 'tiles/*.tif' --dst-crs EPSG:32633 --aoi area.gpkg -o map.tif",
+    ),
+)
 @_scene_arguments
 @click.option(
     "--output",
     "-o",
     "outputs",
+    type=FILE,
     multiple=True,
     metavar="OUT.tif|.zarr|.gpkg|.parquet|.fgb|.geojson|FOLDER",
     help="Targets; repeatable. A .zarr may be s3://…; the last four are polygons (see geoseg export).",
 )
-@click.option("--reference", "-r", "references", multiple=True, metavar="TRUTH", help="Label raster to score against.")
-@click.option("--preview", metavar="PNG", help="Quick look of the classes over the scene.")
-@click.option("--report", metavar="HTML", help="One page to look at: map, areas, scores, model, timing.")
-@click.option("--stac", metavar="JSON", help="STAC item that describes the outputs.")
+@click.option(
+    "--reference", "-r", "references", type=FILE, multiple=True, metavar="TRUTH", help="Label raster to score against."
+)
+@click.option("--preview", type=FILE, metavar="PNG", help="Quick look of the classes over the scene.")
+@click.option("--report", type=FILE, metavar="HTML", help="One page to look at: map, areas, scores, model, timing.")
+@click.option("--stac", type=FILE, metavar="JSON", help="STAC item that describes the outputs.")
 @with_options(*WRITING)
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @with_options(*RUN)
@@ -81,12 +95,6 @@ def predict(
     """Turn each SCENE into a Cloud Optimized GeoTIFF and a Zarr store of classes.
 
     A SCENE is a path or URL, a quoted glob, @list.txt (one name a line), or a STAC document, which is one mosaic.
-
-    \b
-    geoseg predict scene.tif
-    geoseg predict scene.tif -o map.tif -o map.zarr --reference truth.png --preview look.png
-    geoseg predict north.tif south.tif -o maps/
-    geoseg predict --mosaic 'tiles/*.tif' --dst-crs EPSG:32633 --aoi area.gpkg -o map.tif
     """
     from geoseg.verbs.predict_scenes import jobs_of, predict_scenes
 

@@ -6,14 +6,19 @@ from typing import Any
 
 import click
 
+from geoseg.cli.options import examples
+from geoseg.cli.params import FILE
 from geoseg.cli.report import print_json, say
 
 
-@click.command(short_help="Write a synthetic scene with truth.")
-@click.argument("out")
+@click.command(
+    short_help="Write a synthetic scene with truth.",
+    epilog=examples("geoseg synth scene.tif", "geoseg synth scene.tif --size 4096x4096 --seed 7 --truth truth.tif"),
+)
+@click.argument("out", type=FILE)
 @click.option("--size", default="2048x2048", show_default=True, metavar="WIDTHxHEIGHT", help="In pixels.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Another seed is another country.")
-@click.option("--truth", metavar="TRUTH.tif", help="Write the classes too.")
+@click.option("--truth", type=FILE, metavar="TRUTH.tif", help="Write the classes too.")
 @click.option("--gsd", type=float, default=1.0, show_default=True, help="Ground metres per pixel.")
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
 @click.option("--quiet", "-q", is_flag=True, help="No tables, notes or progress.")

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from geoseg.cli.options import examples
+from geoseg.cli.params import FILE
 from geoseg.cli.report import print_json, say
 from geoseg.cli.signals import default_signals
 
@@ -13,8 +15,11 @@ if TYPE_CHECKING:
     from geoseg.training.books import TrainProgress
 
 
-@click.command(short_help="Train a network and write its bundle.")
-@click.argument("config", metavar="CONFIG.toml")
+@click.command(
+    short_help="Train a network and write its bundle.",
+    epilog=examples("geoseg train my_model.toml", "geoseg train my_model.toml --restart"),
+)
+@click.argument("config", type=FILE, metavar="CONFIG.toml")
 @click.option("--restart", is_flag=True, help="Start over instead of continuing from the last checkpoint.")
 @click.option("--quiet", "-q", is_flag=True, help="No tables, notes or progress.")
 @click.option("--debug", is_flag=True, help="Log in detail, and show tracebacks.")
