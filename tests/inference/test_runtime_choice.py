@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from torch import nn
 
 import geoseg
-from geoseg.errors import MissingExtraError, PlanError
+from geoseg.errors import ClusterError, MissingExtraError, PlanError
 from geoseg.inference import machine, runtime_choice
 from geoseg.inference.capacity import Capacity, facts_here, smallest
+from geoseg.inference.executors.session import LoopSession
 from geoseg.inference.options import PlanOptions
 from geoseg.inference.readiness import check
 from geoseg.inference.resume import open_part
@@ -149,3 +150,25 @@ def test_a_continued_run_needs_the_runtime_it_began_with(
     monkeypatch.setattr(availability, "_installed", lambda _: False)
     with pytest.raises(PlanError, match=r"is computed by openvino, and here openvino is not installed"):
         again(scene, part, tiny_bundle)
+
+
+def test_a_continued_run_on_a_cluster_asks_the_workers_and_not_this_machine(
+    tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.inference.test_resume import begin
+
+    class Elsewhere(LoopSession):
+        shared = True
+        asked: ClassVar[list[TileTask]] = []
+
+        def preflight(self, task: TileTask) -> None:
+            self.asked.append(task)
+            raise ClusterError("one of the workers lacks openvino")
+
+    scene = write_scene(tmp_path / "scene.tif", random_pixels((90, 90)))
+    monkeypatch.setattr(availability, "_installed", lambda _: True)
+    plan, _ = begin(scene, tiny_bundle, runtime="openvino")
+    monkeypatch.setattr(availability, "_installed", lambda _: False)
+    with pytest.raises(ClusterError, match="one of the workers"):
+        geoseg.predict(scene, outputs=tmp_path / "out.zarr", model=tiny_bundle, session=Elsewhere())
+    assert [task.digest for task in Elsewhere.asked] == [plan.digest]
