@@ -170,6 +170,9 @@ class _Batch:
             if session is not None and session.is_lost:
                 raise  # no fault of the scene's, and the next would fare no better
             return self.table.end(scene, "failed", error=" ".join(str(error).split()))
+        except MemoryError as error:
+            told = " ".join(str(error).split())
+            return self.table.end(scene, "failed", error=f"out of memory{f' ({told})' if told else ''}")
         except Exception as error:  # noqa: BLE001 - whatever a scene does, the others go on
             _log.exception("%s", scene)
             reason = without_credentials(" ".join(f"{type(error).__name__}: {error}".split()))

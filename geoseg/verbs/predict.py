@@ -17,6 +17,7 @@ from geoseg.inference.machine import peak_rss_bytes
 from geoseg.inference.pipeline import Progress, run_plan
 from geoseg.inference.plan import Plan
 from geoseg.inference.resume import open_part, record_of
+from geoseg.inference.shortage import memory_told
 from geoseg.inference.tilework import predictor_of
 from geoseg.legend import Legend
 from geoseg.raster.labels import LabelInfo, inspect_labels
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from geoseg.verbs.prepare import ModelLike
 
 OnProgress = Callable[[Progress], None]
+
+_AGAIN = "end other programs and give the same command again: all tiles are done"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,18 +211,19 @@ def _finish(
     """Derives the outputs; returns the scores, if any."""
     if tiles.store is None:
         return tidy_finished(wanted.files)
-    return finish(
-        tiles.store,
-        wanted.files,
-        tiles.plan,
-        options=wanted.options,
-        origin=tiles.origin,
-        model=tiles.model,
-        truth=tiles.truth,
-        enter=stages(tiles.progress, on_progress),
-        check=tiles.locks.check,
-        note=note,
-    )
+    with memory_told(tiles.plan, doing="the outputs were made", way=_AGAIN):
+        return finish(
+            tiles.store,
+            wanted.files,
+            tiles.plan,
+            options=wanted.options,
+            origin=tiles.origin,
+            model=tiles.model,
+            truth=tiles.truth,
+            enter=stages(tiles.progress, on_progress),
+            check=tiles.locks.check,
+            note=note,
+        )
 
 
 def _inspect_reference(reference: str, ready: Prepared) -> LabelInfo:
