@@ -63,6 +63,46 @@ def test_the_choice_is_the_quickest() -> None:
         before = found
 
 
+def test_fewer_threads_make_the_arithmetic_dearer_and_nothing_else() -> None:
+    many = replace(HERE, threads=16)
+    for pixels in (1e6, 1e8):
+        seconds = [
+            predicted_seconds(DEFAULT, many, computed_pixels=int(pixels), shapes=1, rates={}, threads=threads)
+            for threads in (1, 4, 16, 64, None)
+        ]
+        for name, start in (("eager", 6.0), ("openvino", 2.9 + 0.5 + 15.0)):
+            one, four, whole, more, unsaid = (found[name] - start for found in seconds if found is not None)
+            assert one == pytest.approx(16 * whole)
+            assert four == pytest.approx(4 * whole)
+            assert whole == more == unsaid
+    between = next(p for p in np.geomspace(1e6, 1e9, 60) if choose(p, capacity=many, threads=1).runtime == "openvino")
+    assert choose(between, capacity=many).runtime == "eager", "what one thread repays, sixteen do not"
+
+
+def test_scenes_to_come_earn_a_conversion_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = replace(runtime_choice.SPEEDS["eager"], start=6.0, per_shape=0.0, efficiency=0.5)
+    table = {"eager": one, "openvino": replace(one, start=3.0, per_shape=0.1, efficiency=1.0)}
+    monkeypatch.setattr(runtime_choice, "SPEEDS", table)
+    monkeypatch.setattr(runtime_choice, "CONVERSION_SECONDS", 100.0)
+    have = replace(HERE, lacks=(("compile", "no compiler"),))
+    small, each = 4e6, 4e6 * DEFAULT.macs_per_pixel / 100e9  # type: ignore[operator]
+    assert 2 * each > 0.5
+    assert choose(small, capacity=have).runtime == "eager"
+    assert choose(small, capacity=have, to_come=999).runtime == "openvino"
+    assert "999 scenes to come share" in choose(small, capacity=have, to_come=999).reason
+    for count in (2, 5, 10, 30, 100, 300, 1000):
+        whole = {"eager": 6 + count * 2 * each, "openvino": 103 + count * (0.1 + each)}
+        found = choose(small, capacity=have, to_come=count - 1).runtime
+        if found == "openvino":
+            assert whole["openvino"] <= whole["eager"], count
+        else:
+            assert whole["eager"] <= whole["openvino"] / 0.9 + 1, count
+    tiny = 1e4  # what is compiled for each scene's patch costs more than it saves
+    assert choose(tiny, capacity=have, to_come=10**6).runtime == "eager"
+    with pytest.raises(PlanError, match="scenes to come -1: use 0 or more"):
+        PlanOptions(to_come=-1).check()
+
+
 def test_a_probes_rates_count_more_than_the_cards_arithmetic() -> None:
     slow = {"eager": 1e-5, "openvino": 2e-5, "compile": 3e-5}
     each = predicted_seconds(DEFAULT, HERE, computed_pixels=10**9, shapes=1, rates=slow)
