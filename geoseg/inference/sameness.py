@@ -67,8 +67,18 @@ def differences(fresh: Plan, options: PlanOptions, earlier: Earlier) -> list[str
     if earlier.parsed() is None:
         found.append("another version of geoseg began it")
     elif earlier.asked is None and not found and fresh.digest != earlier.plan["digest"]:
-        found.append(fresh.difference(earlier.plan))
+        found.append(decided_otherwise(fresh, earlier.plan))
     return found
+
+
+def decided_otherwise(plan: Plan, other: Mapping[str, Any]) -> str:
+    """Names the decisions in which a plan and another's ``to_json`` differ, with both values where short."""
+    found = []
+    for name, value in json.loads(json.dumps(plan.decisions())).items():
+        if value != other.get(name):
+            both = f" {other.get(name)} -> {value}"
+            found.append(name + (both if len(both) < 60 else ""))
+    return ", ".join(found) or "another version of geoseg"
 
 
 def _other_options(options: PlanOptions, earlier: Earlier) -> Iterator[str]:
