@@ -18,7 +18,7 @@ from common import machine, median, table
 import geoseg
 from geoseg.choices import STITCHES
 from geoseg.evaluation.compare import evaluate_windows
-from geoseg.geometry.lattice import make_lattice
+from geoseg.geometry.fitting import make_lattice
 from geoseg.geometry.tiles import make_tiles
 from geoseg.geometry.windows import Window
 from geoseg.models.runtimes import make_predictor

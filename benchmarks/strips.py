@@ -16,7 +16,7 @@ import numpy as np
 import rasterio
 from common import WORK, machine, median, synthetic_scene, table
 
-from geoseg.geometry.lattice import make_lattice
+from geoseg.geometry.fitting import make_lattice
 from geoseg.geometry.tiles import TileGrid, make_tiles, make_wide_tiles
 from geoseg.inference.tasks import SLOTS
 from geoseg.raster.reading import read_window

@@ -27,7 +27,8 @@ def start(
         arguments: of the command line.
         stderr: file that what it says is added to.
         environment: variables besides those of the tests.
-        die: ``before N`` or ``after N``: killed at its N-th renaming of a file to what is no hidden name.
+        die: ``before N`` or ``after N``: killed at its N-th renaming of a file to what is no hidden name; ``at release
+            1``: when all is done and the first lock would be let go.
     """
     process = _context.Process(target=_run, args=(arguments, str(stderr), dict(environment or {}), die))
     process.start()
@@ -47,6 +48,11 @@ def _run(arguments: list[str], stderr: str, environment: dict[str, str], die: st
 
 
 def _die_at(die: str) -> None:
+    if die == "at release 1":
+        from geoseg.raster.lock import Lock
+
+        Lock.release = lambda _: os.kill(os.getpid(), 9)  # type: ignore[method-assign]
+        return
     moment, number = die.split()
     seen = 0
 

@@ -40,7 +40,9 @@ def alternatives_of(choice: Choice, planner: PassPlanner, known: Known) -> tuple
             continue  # fitted to this scene, the same patches as a better one's
         lattices.append(grid.lattice)
         found.append(_described(passes, grid, planner=planner, known=known, score=score))
-    first = found[0].seconds if found else None
+    if len(found) < 2:
+        return ()
+    first = found[0].seconds
     return tuple(
         alternative
         if k == 0 or first is None or alternative.seconds is None

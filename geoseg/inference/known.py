@@ -8,7 +8,7 @@ from geoseg.geometry.lattice import Lattice
 from geoseg.inference import machine
 from geoseg.inference.capacity import Capacity
 from geoseg.models.probing.kept import any_probe, kept_probe
-from geoseg.models.probing.result import ProbeResult
+from geoseg.models.probing.result import ProbedSpeed, ProbeResult
 from geoseg.models.source import ModelSource
 
 
@@ -36,6 +36,37 @@ class Known:
     def seconds_per_pixel(self, patch: tuple[int, int], batch: int) -> float | None:
         """Of input, on this machine if nothing else ran; None where nothing is known."""
         return None if self.speeds is None else self.speeds.seconds_per_pixel(patch, batch)
+
+    def activation_bytes(self, patch: tuple[int, int], batch: int) -> int | None:
+        """Memory that a forward pass takes beyond what the process holds; None where nothing was measured.
+
+        At each measured size by the largest batch that is no larger, whose bytes per patch are no fewer; between sizes
+        by the greater bytes per pixel of the two beside.
+
+        Args:
+            patch: (height, width), pixels.
+            batch: patches per forward pass.
+        """
+        measured = () if self.speeds is None else self.speeds.speeds
+        told = [speed for speed in measured if speed.bytes is not None]
+        sizes = sorted({speed.size for speed in told})
+        if not sizes:
+            return None
+        area = patch[0] * patch[1]
+        beside = {max((s for s in sizes if s * s <= area), default=sizes[0])}
+        beside |= {min((s for s in sizes if s * s >= area), default=sizes[-1])}
+        return round(area * max(_bytes_per_area([s for s in told if s.size == size], batch) for size in beside))
+
+
+def _bytes_per_area(speeds: list[ProbedSpeed], batch: int) -> float:
+    """Bytes of a whole batch per pixel of one patch, from batches of one size."""
+    smaller = [speed for speed in speeds if speed.batch <= batch]
+    if smaller:
+        nearest = max(smaller, key=lambda speed: speed.batch)
+        times = batch / nearest.batch
+    else:  # a smaller batch takes no more
+        nearest, times = min(speeds, key=lambda speed: speed.batch), 1.0
+    return times * (nearest.bytes or 0) / nearest.size**2
 
 
 def seams_of(model: ModelSource) -> ProbeResult | None:

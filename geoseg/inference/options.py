@@ -42,6 +42,8 @@ class PlanOptions:
     probabilities: bool = False
     """Write every class's probability, percent, to the Zarr store."""
     zarr_format: int = 3
+    to_come: int = 0
+    """Scenes like this one that follow it: what is loaded and converted once serves them too. Of the runtime alone."""
 
     @property
     def layers(self) -> Layers:
@@ -58,8 +60,8 @@ class PlanOptions:
         for name, word, words in (("runtime", self.runtime, RUNTIMES), ("precision", self.precision, PRECISIONS)):
             if word not in words:
                 raise PlanError(f"{name} {word!r}: there are {', '.join(words)}")
-        least = {"patch size": 1, "overlap": 0, "tile": 1, "batch size": 1, "threads": 1}
-        found = (self.patch_size, self.overlap, self.tile, self.batch_size, self.threads)
+        least = {"patch size": 1, "overlap": 0, "tile": 1, "batch size": 1, "threads": 1, "scenes to come": 0}
+        found = (self.patch_size, self.overlap, self.tile, self.batch_size, self.threads, self.to_come)
         for (name, low), value in zip(least.items(), found, strict=True):
             if value is not None and value < low:
                 raise PlanError(f"{name} {value}: use {low} or more")

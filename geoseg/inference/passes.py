@@ -12,7 +12,8 @@ from functools import reduce
 from geoseg.choices import Stitch
 from geoseg.contexts.candidates import SizeRule
 from geoseg.errors import PlanError
-from geoseg.geometry.lattice import Lattice, make_lattice
+from geoseg.geometry.fitting import make_lattice
+from geoseg.geometry.lattice import Lattice
 from geoseg.geometry.tiles import Tile, TileGrid, tile_over
 from geoseg.geometry.windows import Window
 

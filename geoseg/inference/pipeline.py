@@ -12,6 +12,7 @@ import numpy.typing as npt
 from geoseg.geometry.tiles import TileGrid
 from geoseg.inference.executors import Session
 from geoseg.inference.plan import Plan
+from geoseg.inference.shortage import memory_told
 from geoseg.inference.stopping import end_run, start_run
 from geoseg.inference.tasks import TileReport, TileTask
 from geoseg.inference.tilework import forget_runs
@@ -22,6 +23,9 @@ from geoseg.version import __version__
 
 NOTES_ATTRIBUTE = "geoseg_notes"
 """Root attribute of a store with what a user should know of how its tiles were computed."""
+
+
+_SMALLER = "use a smaller --tile, --patch-size or --batch-size"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -101,14 +105,15 @@ def run_plan(
     start_run(run)
     waiting = ((tile.row, tile.col) for tile in plan.tiles() if not done[tile.row, tile.col])
     try:
-        for report in session.run(task, waiting):
-            check()
-            told = progress.notes
-            progress.add(report)
-            if progress.notes != told:  # at once: a run that is stopped later has said it
-                store.update_attributes({NOTES_ATTRIBUTE: progress.notes})
-            if on_progress is not None:
-                on_progress(progress)
+        with memory_told(plan, doing="tiles were worked on", way=_SMALLER, here=not session.shared):
+            for report in session.run(task, waiting):
+                check()
+                told = progress.notes
+                progress.add(report)
+                if progress.notes != told:  # at once: a run that is stopped later has said it
+                    store.update_attributes({NOTES_ATTRIBUTE: progress.notes})
+                if on_progress is not None:
+                    on_progress(progress)
     finally:
         end_run(run)
         forget_runs()

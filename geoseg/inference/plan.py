@@ -18,41 +18,16 @@ from geoseg.geometry.tiles import Tile, TileGrid
 from geoseg.inference.foretold import Alternative
 from geoseg.inference.layers import Layers
 from geoseg.inference.passes import Adaptive, ContextPass, Passes
+from geoseg.inference.plan_parts import Cost, PlannedContext, adaptive_from_json, adaptive_to_json, pair
 from geoseg.inference.tile_mask import TileMask, tiles_touched
 from geoseg.legend import Legend
 from geoseg.raster.aoi import AreaOfInterest
 from geoseg.raster.recipe import Recipe, recipe_from_json
 
+__all__ = ["PLAN_FORMAT", "Cost", "Plan", "PlannedContext"]
+
 PLAN_FORMAT = 3
 """Raised when the same decisions would give other bytes; part of the digest."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """What a run is predicted to take; no part of the digest."""
-
-    memory_bytes: int
-    """Peak memory of the process that computes: libraries, activations, windows in flight."""
-    device_bytes: int = 0
-    """Peak memory of the GPU; 0 on a CPU."""
-    disk_bytes: int
-    """Most disk the run holds at once, staging included, before compression."""
-    seconds: float | None
-    """Wall time; None where nothing is known of the network's arithmetic."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedContext:
-    """One context of a run."""
-
-    size: int
-    """The patch side that was chosen or asked for, pixels."""
-    patch_size: tuple[int, int]
-    """What the network gets: the context fitted to each axis, pixels."""
-    weight: float
-    """In the fusion; they sum to 1."""
-    batch_size: int
-    """Patches per forward pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,8 +159,8 @@ class Plan:
             "dtype": self.dtype,
             "model_digest": self.model_digest,
             "legend": self.legend.to_json(),
-            "contexts": [{**asdict(c), "patch_size": list(c.patch_size)} for c in self.contexts],
-            "adaptive": None if self.adaptive is None else {**asdict(self.adaptive), "block": [*self.adaptive.block]},
+            "contexts": [c.to_json() for c in self.contexts],
+            "adaptive": adaptive_to_json(self.adaptive),
             "multiple": self.multiple,
             "halo": self.halo,
             "cells": list(self.cells),
@@ -225,12 +200,7 @@ class Plan:
             "model": self.model,
             "threads": self.threads,
             "slots": self.slots,
-            "cost": {
-                "memory_bytes": self.cost.memory_bytes,
-                "device_bytes": self.cost.device_bytes,
-                "disk_bytes": self.cost.disk_bytes,
-                "seconds": self.cost.seconds,
-            },
+            "cost": self.cost.to_json(),
             "timing": self.timing,
             "alternatives": [alternative.to_json() for alternative in self.alternatives],
             "notes": list(self.notes),
@@ -240,7 +210,6 @@ class Plan:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Plan:
         """A plan from what ``to_json`` gave."""
-        adaptive = data["adaptive"]
         return cls(
             recipe=recipe_from_json({**data["scene"], "aoi": data.get("area")}),
             stamp=data["stamp"],
@@ -250,12 +219,12 @@ class Plan:
             model=data["model"],
             model_digest=data["model_digest"],
             legend=Legend.from_json(data["legend"]),
-            contexts=tuple(PlannedContext(**{**c, "patch_size": _pair(c["patch_size"])}) for c in data["contexts"]),
+            contexts=tuple(PlannedContext.from_json(c) for c in data["contexts"]),
             chosen=data["chosen"],
-            adaptive=None if adaptive is None else Adaptive(**{**adaptive, "block": _pair(adaptive["block"])}),
+            adaptive=adaptive_from_json(data["adaptive"]),
             multiple=data["multiple"],
             halo=data["halo"],
-            cells=_pair(data["cells"]),
+            cells=pair(data["cells"]),
             stitch=data["stitch"],
             device=data["device"],
             runtime=data["runtime"],
@@ -265,23 +234,10 @@ class Plan:
             slots=data["slots"],
             layers=Layers(**data["layers"]),
             zarr_format=data["zarr_format"],
-            chunk=_pair(data["chunk"]),
+            chunk=pair(data["chunk"]),
             cost=Cost(**data["cost"]),
             timing=data.get("timing", ""),
             alternatives=tuple(Alternative.from_json(a) for a in data.get("alternatives", ())),
             temperature=float(data.get("temperature", 1.0)),
             notes=tuple(data["notes"]),
         )
-
-    def difference(self, other: dict[str, Any]) -> str:
-        """Names the decisions in which this plan and another's ``to_json`` differ, with both values where short."""
-        found = []
-        for name, value in json.loads(json.dumps(self.decisions())).items():
-            if value != other.get(name):
-                pair = f" {other.get(name)} -> {value}"
-                found.append(name + (pair if len(pair) < 60 else ""))
-        return ", ".join(found) or "another version of geoseg"
-
-
-def _pair(value: list[int]) -> tuple[int, int]:
-    return value[0], value[1]

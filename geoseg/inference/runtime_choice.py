@@ -91,7 +91,9 @@ def choose_runtime(
     precision, note = options.precision, None
     if precision == "auto":
         precision = "fp32" if capacity.device == "cpu" or model.path is None else CUDA_PRECISION
-    predicted = predicted_seconds(model, capacity, computed_pixels=computed_pixels, shapes=shapes, rates=rates or {})
+    predicted = predicted_seconds(
+        model, capacity, computed_pixels=computed_pixels, shapes=shapes, rates=rates or {}, threads=options.threads
+    )
     if options.runtime != "auto":
         _demand(options.runtime, model, capacity)
         refuse_precision(options.runtime, precision)
@@ -105,7 +107,7 @@ def choose_runtime(
     elif predicted is None:
         runtime, reason = "eager", "nothing is known of the network's arithmetic"
     else:
-        runtime, reason = _quickest(predicted, model, capacity)
+        runtime, reason = _quickest(predicted, model, capacity, to_come=options.to_come)
         refused = refusal(model.digest)
         if refused is not None and "openvino" not in dict(capacity.lacks):
             note = f"OpenVINO is left out: {refused} (--runtime openvino tries again)"
@@ -145,35 +147,51 @@ def predicted_seconds(
     computed_pixels: int,
     shapes: int,
     rates: Mapping[PlannedRuntime, float | None],
+    threads: int | None = None,
 ) -> dict[PlannedRuntime, float] | None:
     """Seconds of each runtime on one of the workers; None if the network's arithmetic or the device is not known.
 
     Workers elsewhere are taken to be as fast as this machine.
+
+    Args:
+        model: the network.
+        capacity: of the smallest worker.
+        computed_pixels: of all network inputs.
+        shapes: patch sizes.
+        rates: seconds per pixel with all of a worker's threads, where they were measured.
+        threads: of the network's arithmetic; None: all of the worker's.
     """
     if model.macs_per_pixel is None or capacity.device != "cpu":
         return None
+    slower = capacity.threads / min(threads or capacity.threads, capacity.threads)
     found: dict[PlannedRuntime, float] = {}
     for name, speed in SPEEDS.items():
         rate = rates.get(name) or model.macs_per_pixel / (machine.macs_per_second() * speed.efficiency)
         start = starting_seconds(name, model, capacity=capacity, shapes=shapes)
-        found[name] = start + computed_pixels / capacity.workers * rate
+        found[name] = start + computed_pixels / capacity.workers * rate * slower
     return found
 
 
 def _quickest(
-    predicted: Mapping[PlannedRuntime, float], model: ModelSource, capacity: Capacity
+    predicted: Mapping[PlannedRuntime, float], model: ModelSource, capacity: Capacity, *, to_come: int
 ) -> tuple[PlannedRuntime, str]:
-    """The runtime that is predicted to finish first, of those that every worker has, and why."""
+    """The runtime that is predicted to finish first, of those that every worker has, and why.
+
+    What is done once is shared with the scenes to come: a process's start, and a conversion. Not what is compiled for a
+    patch size: theirs may be others.
+    """
     lacks = dict(capacity.lacks)
     refused = refusal(model.digest) is not None
     have = [name for name in PLANNED_RUNTIMES if name not in lacks and not (refused and name == "openvino")]
-    counted = dict(predicted)
+    share = 1 / (1 + to_come)
+    counted = {name: seconds - (1 - share) * SPEEDS[name].start for name, seconds in predicted.items()}
     if not (capacity.local and is_converted(model.digest)):
-        counted["openvino"] -= (1 - _OF_THIS_RUN) * CONVERSION_SECONDS
+        counted["openvino"] -= (1 - min(share, _OF_THIS_RUN)) * CONVERSION_SECONDS
     best = min(have, key=lambda name: counted[name])
     if counted[best] > _WORTH * counted["eager"]:
         best = "eager"
     told = ", ".join(f"{name} {predicted[name]:.0f} s" for name in sorted(have, key=lambda name: predicted[name]))
+    told += f"; {to_come:,} scenes to come share what is done once" if to_come else ""
     return best, f"predicted: {told}{_state(best, predicted, model) if capacity.local and 'openvino' in have else ''}"
 
 

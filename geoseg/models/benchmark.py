@@ -12,6 +12,7 @@ from torch import nn
 
 from geoseg.errors import PlanError
 from geoseg.models import measure
+from geoseg.models.runtimes.memory import is_out_of_memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +51,9 @@ def costs(network: nn.Module, *, bands: int, size: int, batch: int = 1, repeats:
             for training in (False, True)
         ]
     except (RuntimeError, ValueError, MemoryError) as error:
-        reason = " ".join(str(error).split())
-        if isinstance(error, torch.OutOfMemoryError | MemoryError) or "alloc" in reason:
+        if is_out_of_memory(error):
             raise PlanError(f"{size} px: out of memory with a batch of {batch}") from error
-        raise PlanError(f"{size} px: {reason}") from error
+        raise PlanError(f"{size} px: {' '.join(str(error).split())}") from error
     return Costs(forward_seconds=forward, backward_seconds=backward, inference_bytes=peaks[0], training_bytes=peaks[1])
 
 

@@ -2,18 +2,24 @@
 
 Everything in it can be made again. So whatever is wrong with the cache (no home, no right to write, a full disk, a torn
 file) means "not cached" and never stops a run. Files appear whole or not at all: they are written beside their place
-and renamed, so two processes that make the same thing at once both succeed and the last one stays.
+and renamed, so two processes that make the same thing at once both succeed and the last one stays. What a process that
+was killed left unfinished goes when the next one makes something in the same folder.
 """
 
 import contextlib
 import json
 import logging
 import os
+import shutil
+import time
 import uuid
 from pathlib import Path
 from typing import Any
 
 _LOG = logging.getLogger(__name__)
+
+ABANDONED_SECONDS = 3600.0
+"""What is unfinished and was not touched for so long has nobody who works on it: a conversion is given half of it."""
 
 
 def cache_folder() -> Path | None:
@@ -74,6 +80,7 @@ def keep_json(name: str, value: dict[str, Any]) -> Path | None:
     try:
         made = unplaced(folder / name)
         made.write_text(json.dumps(value, indent=1), encoding="utf-8")
+        tidy(made.parent, "*.part*")
         return place(made, folder / name)
     except OSError as error:
         _LOG.debug("could not keep %s: %s", folder / name, error)
@@ -81,6 +88,26 @@ def keep_json(name: str, value: dict[str, Any]) -> Path | None:
             with contextlib.suppress(OSError):
                 made.unlink()
         return None
+
+
+def tidy(folder: Path, pattern: str, *, older: float = ABANDONED_SECONDS) -> None:
+    """Delete what processes that were killed left unfinished: hidden files and folders. What cannot be deleted stays.
+
+    Args:
+        folder: of the cache, or for temporary files.
+        pattern: of names, after the dot.
+        older: seconds for which nobody touched them.
+    """
+    try:
+        for left in folder.glob(f".{pattern}"):
+            if time.time() - left.stat().st_mtime < older:
+                continue
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink()
+    except OSError as error:  # another process tidies too
+        _LOG.debug("could not tidy %s: %s", folder, error)
 
 
 def unplaced(target: Path) -> Path:

@@ -93,6 +93,8 @@ def _read(recipe: SceneRecipe, window: Window, *, cache_mb: int | None = None) -
             if reader.axes is None:
                 return _expand(reader, *_read_native(reader, window))
             return _expand(reader, *_read_resampled(reader, window))
+        except MemoryError:
+            raise  # no fault of the file's: its header was looked at before
         except READ_FAILURES as error:
             _readers.kept.pop(recipe, None)
             forget_dataset(recipe.uri)  # a later attempt starts afresh

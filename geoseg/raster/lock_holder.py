@@ -10,6 +10,7 @@ import uuid
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 STALE_SECONDS = 300.0
 """A lock of another machine that was not renewed for so long is left behind."""
@@ -29,6 +30,8 @@ class Holder:
     """Seconds since 1970."""
     renewed: float
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
+    run: dict[str, Any] | None = None
+    """What the run goes by, as JSON holds it: where its lock was left behind, that tells whose the outputs are."""
 
     @classmethod
     def here(cls) -> Holder:

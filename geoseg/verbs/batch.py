@@ -21,7 +21,7 @@ from geoseg.verbs.batch_result import BatchResult, export_rows, refuse_export, s
 from geoseg.verbs.batch_row import Row
 from geoseg.verbs.batch_standing import stored_metrics, unfinished_stamp
 from geoseg.verbs.batch_steps import Asked, Step, decide, refuse_kinds, settings_of
-from geoseg.verbs.batch_table import BatchTable, open_table
+from geoseg.verbs.batch_table import BatchTable, open_table, table_path
 from geoseg.verbs.options import RunOptions
 from geoseg.verbs.predict import PredictResult, predict
 from geoseg.verbs.prepare import prepare
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from geoseg.inference.plan import Plan
 
 _log = logging.getLogger(__name__)
-
-TABLE_NAME = "geoseg-batch.sqlite"
-"""Of the results table, in the output folder."""
 
 
 def batch(
@@ -81,7 +78,7 @@ def batch(
         refuse_export(Path(export))
     found = read_manifest(manifest, output=output, references=references, kinds=outputs, asset=asked.asset)
     _refuse_remote_files([target for entry in found.entries for target in entry.targets(outputs)])
-    path = Path(table) if table is not None else _table_path(output, found.folder)
+    path = Path(table) if table is not None else table_path(output, found.folder)
     if isinstance(model, str | os.PathLike):
         refuse_credentials(model, what="the model", error=BundleError)
     bundle = model if isinstance(model, Bundle) else open_bundle(model)
@@ -138,13 +135,15 @@ class _Batch:
         """
         with ExitStack() as opened:
             session = None
+            to_come = sum(step.action == "run" for step in steps)
             for place, step in enumerate(steps, start=1):
                 if step.action == "keep":
                     continue
                 if step.action == "run":
                     session = session or self._open(opened)
+                    to_come -= 1
                     _tell(self.on_scene, place, len(steps), step.entry.scene)
-                _tell(self.on_row, self._take(step, session))
+                _tell(self.on_row, self._take(step, session, to_come=to_come))
 
     def _open(self, opened: ExitStack) -> Session:
         """The session of all scenes, its workers asked who they are."""
@@ -152,7 +151,7 @@ class _Batch:
         session.capacity(self.asked.device)
         return session
 
-    def _take(self, step: Step, session: Session | None) -> Row:
+    def _take(self, step: Step, session: Session | None, *, to_come: int) -> Row:
         if step.action == "skip":
             reason = "its outputs are there already and are not this table's; --overwrite replaces them"
             return self.table.end(step.entry.scene, "skipped", error=reason, outputs=step.outputs)
@@ -163,13 +162,16 @@ class _Batch:
         scene = step.entry.scene
         self.table.begin(scene, outputs=step.outputs, reference=step.entry.reference, settings=step.settings)
         try:
-            result = self._predict(step, session)
+            result = self._predict(step, session, to_come=to_come)
         except StoppedError:
             raise
         except GeosegError as error:
             if session is not None and session.is_lost:
                 raise  # no fault of the scene's, and the next would fare no better
             return self.table.end(scene, "failed", error=" ".join(str(error).split()))
+        except MemoryError as error:
+            told = " ".join(str(error).split())
+            return self.table.end(scene, "failed", error=f"out of memory{f' ({told})' if told else ''}")
         except Exception as error:  # noqa: BLE001 - whatever a scene does, the others go on
             _log.exception("%s", scene)
             reason = without_credentials(" ".join(f"{type(error).__name__}: {error}".split()))
@@ -182,7 +184,7 @@ class _Batch:
             **_scores(result.metrics),
         )
 
-    def _predict(self, step: Step, session: Session | None) -> PredictResult:
+    def _predict(self, step: Step, session: Session | None, *, to_come: int) -> PredictResult:
         def planned(plan: Plan) -> None:
             height, width = plan.geobox.shape
             self.table.planned(step.entry.scene, plan_digest=plan.digest, pixels=height * width)
@@ -203,6 +205,7 @@ class _Batch:
                 "overwrite": step.overwrite,
                 "restart": self._restarts(step),
                 "asset": self._asset(step.entry.scene),
+                "to_come": to_come,
             },
         )
 
@@ -226,16 +229,6 @@ class _Batch:
 
 def _scores(metrics: Mapping[str, Any] | None) -> dict[str, Any]:
     return {} if metrics is None else {"miou": metrics["miou"], "confusion": metrics["confusion"]}
-
-
-def _table_path(output: str | os.PathLike[str] | None, folder: Path) -> Path:
-    if output is None:
-        return folder / TABLE_NAME
-    if is_url(os.fspath(output)):
-        raise OutputError(
-            f"the results table is a local file, and {os.fspath(output)} is none: add --table FILE.sqlite"
-        )
-    return Path(output) / TABLE_NAME
 
 
 def _refuse_remote_files(targets: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from geoseg.errors import SceneReadError
-from geoseg.inference.resume import PLAN_ATTRIBUTE
+from geoseg.inference.sameness import PLAN_ATTRIBUTE
 from geoseg.raster.tags import METRICS_TAG, read_tags
 from geoseg.raster.zarr_store import open_store, was_created
 from geoseg.verbs.batch_manifest import Kind

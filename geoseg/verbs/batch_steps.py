@@ -18,7 +18,15 @@ from geoseg.verbs.options import RunOptions
 Action = Literal["keep", "run", "adopt", "skip"]
 """``adopt``: the batch was killed after the outputs were in place and before the table said so."""
 
-_FREE = {"threads", "overwrite", "restart", "max_block_mb", "max_pixels", *(f.name for f in fields(ClusterOptions))}
+_FREE = {
+    "threads",
+    "overwrite",
+    "restart",
+    "max_block_mb",
+    "max_pixels",
+    "to_come",
+    *(f.name for f in fields(ClusterOptions)),
+}
 """Options that change how or whether a scene runs, not what its outputs hold."""
 
 

@@ -7,6 +7,7 @@ file is readable at any moment, also after SIGKILL.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,11 @@ from geoseg.errors import OutputError
 from geoseg.raster.atomic import output_errors
 from geoseg.raster.local_folder import LocalFolder
 from geoseg.raster.locks import hold
+from geoseg.raster.urls import is_url
 from geoseg.verbs.batch_row import JSON_COLUMNS, NAMES, TYPES, Row, State
+
+TABLE_NAME = "geoseg-batch.sqlite"
+"""Of the results table, in the output folder."""
 
 _APPLICATION = 0x67656F73  # "geos", in the header of every table
 _FORMAT = 1
@@ -27,6 +32,21 @@ _WAIT = 30.0  # seconds for a reader of the table to let go
 
 _COLUMNS = ", ".join(NAMES)
 _TYPED_COLUMNS = ", ".join(f"{name} {TYPES.get(name, 'TEXT')}" for name in NAMES)
+
+
+def table_path(output: str | os.PathLike[str] | None, folder: Path) -> Path:
+    """Where the results table goes unless it is named: into the output folder, or beside the manifest.
+
+    Raises:
+        OutputError: if the outputs are at a URL.
+    """
+    if output is None:
+        return folder / TABLE_NAME
+    if is_url(os.fspath(output)):
+        raise OutputError(
+            f"the results table is a local file, and {os.fspath(output)} is none: add --table FILE.sqlite"
+        )
+    return Path(output) / TABLE_NAME
 
 
 class BatchTable:

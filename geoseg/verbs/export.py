@@ -12,7 +12,7 @@ from typing import Any
 
 from geoseg.errors import OutputError, OutputExistsError, SceneReadError
 from geoseg.inference.plan import Plan
-from geoseg.inference.resume import PLAN_ATTRIBUTE
+from geoseg.inference.sameness import PLAN_ATTRIBUTE
 from geoseg.legend import Legend
 from geoseg.raster.atomic import refuse_existing, refuse_unwritable
 from geoseg.raster.class_map import open_class_map

@@ -4,44 +4,40 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geoseg.errors import ConversionError, OutputError
+from geoseg.errors import ConversionError
 from geoseg.inference.devices import predictor_of
 from geoseg.inference.executors import Session, open_session
 from geoseg.inference.machine import peak_rss_bytes
 from geoseg.inference.pipeline import Progress, run_plan
 from geoseg.inference.plan import Plan
-from geoseg.inference.resume import continued_plan, find_unfinished, open_part
+from geoseg.inference.resume import open_part, record_of
+from geoseg.inference.shortage import memory_told
 from geoseg.legend import Legend
 from geoseg.raster.labels import LabelInfo, inspect_labels
 from geoseg.raster.locks import Locks
 from geoseg.raster.zarr_store import ResultStore
 from geoseg.verbs.evaluate import score_notes
 from geoseg.verbs.finishing import finish, no_progress, provenance, stages, tidy_finished
+from geoseg.verbs.guarding import held, is_finished
 from geoseg.verbs.options import RunOptions
-from geoseg.verbs.outputs import (
-    Outputs,
-    choose_outputs,
-    held,
-    is_begun,
-    is_finished,
-    refuse_busy,
-    refuse_outputs,
-)
 from geoseg.verbs.prepare import Prepared, prepare
 from geoseg.verbs.records import run_attributes, timing_attributes
-from geoseg.verbs.sources import SceneLike, Sources, locate, sources_of
+from geoseg.verbs.sources import SceneLike
+from geoseg.verbs.wanted import Wanted, wanted_of
 
 if TYPE_CHECKING:
     from geoseg.verbs.prepare import ModelLike
 
 OnProgress = Callable[[Progress], None]
+
+_AGAIN = "end other programs and give the same command again: all tiles are done"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +116,7 @@ def predict(
     """
     started = time.perf_counter()
     beside = {"preview": preview, "report": report, "stac": stac}
-    wanted = _wanted(scene, outputs=outputs, reference=reference, beside=beside, options=RunOptions(**options))
+    wanted = wanted_of(scene, outputs=outputs, reference=reference, beside=beside, options=RunOptions(**options))
     look = partial(prepare, wanted.sources, model=model, multiple=multiple, legend=legend, options=wanted.options)
     with ExitStack() as locking:
         tiles = _run_tiles(wanted, locking, look=look, session=session, on_plan=on_plan, on_progress=on_progress)
@@ -149,53 +145,6 @@ def predict(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Wanted:
-    """What a call asks for."""
-
-    scene: str | list[str]
-    """As it was named."""
-    sources: Sources
-    files: Outputs
-    reference: str | None
-    options: RunOptions
-    begun: bool
-    """True if an earlier run of these outputs was stopped."""
-
-    def settle(self, fresh: Plan, *, begun: bool) -> Plan:
-        """The plan to go by: that of an unfinished run where there is one; refuses what may not be replaced."""
-        options, files = self.options, self.files
-        left = None if options.restart else find_unfinished(files.part)
-        plan = fresh if left is None else continued_plan(fresh, options, left)
-        digest = plan.digest if begun else None
-        refuse_outputs(files, scene=self.sources.stem, overwrite=options.overwrite, plan_digest=digest)
-        return plan
-
-
-def _wanted(
-    scene: SceneLike,
-    *,
-    outputs: Sequence[str | os.PathLike[str]] | str | os.PathLike[str],
-    reference: str | os.PathLike[str] | None,
-    beside: Mapping[str, str | os.PathLike[str] | None],
-    options: RunOptions,
-) -> _Wanted:
-    """Refuses what can be refused by its name, before any file is opened and any worker asked."""
-    targets = [outputs] if isinstance(outputs, str | os.PathLike) else list(outputs)
-    sources = sources_of(scene, asset=options.asset)
-    files = choose_outputs(sources.stem, sources.folder_of(targets), **beside)
-    sources.refuse_as_outputs(files.paths)
-    truth = None if reference is None else locate(reference, what="the reference")
-    if files.zarr is None and (options.confidence or options.probabilities):
-        raise OutputError("confidence and probabilities are layers of the Zarr store: add an output that ends in .zarr")
-    refuse_busy(files)
-    begun = is_begun(files)
-    if not begun:
-        refuse_outputs(files, scene=sources.stem, overwrite=options.overwrite)
-    named = os.fspath(scene) if isinstance(scene, str | os.PathLike) else [os.fspath(part) for part in scene]
-    return _Wanted(scene=named, sources=sources, files=files, reference=truth, options=options, begun=begun)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Tiles:
     """A run whose tiles are all done."""
 
@@ -211,7 +160,7 @@ class _Tiles:
 
 
 def _run_tiles(
-    wanted: _Wanted,
+    wanted: Wanted,
     locking: ExitStack,
     *,
     look: Callable[..., Prepared],
@@ -226,19 +175,20 @@ def _run_tiles(
         ready = look(session=active)
         releasing.callback(ready.model.release)
         truth = None if wanted.reference is None else _inspect_reference(wanted.reference, ready)
-        plan = wanted.settle(ready.plan, begun=wanted.begun)
-        if not active.shared:  # a network that cannot be loaded is found before anything is written
+        here = not active.shared
+        plan = wanted.settle(ready.plan, begun=wanted.begun, here=here)
+        if here and not wanted.is_finished(plan):  # a network that cannot be loaded is found before anything is written
             try:
                 predictor_of(plan, ready.model.recipe)
             except ConversionError:
                 if options.runtime != "auto":
                     raise
                 ready = look(session=active)  # once more: that it failed is remembered, so it is another runtime now
-                plan = wanted.settle(ready.plan, begun=wanted.begun)
+                plan = wanted.settle(ready.plan, begun=wanted.begun, here=here)
                 predictor_of(plan, ready.model.recipe)
         locks = locking.enter_context(held(files))
         begun = wanted.begun or locks.were_left
-        plan = wanted.settle(ready.plan, begun=begun)  # once more: another run may have ended just now
+        plan = wanted.settle(ready.plan, begun=begun, here=here)  # once more: another run may have ended just now
         origin = provenance(plan, ready.model)
         if on_plan is not None:
             on_plan(plan)
@@ -246,6 +196,7 @@ def _run_tiles(
         if begun and not options.restart and is_finished(files, plan_digest=plan.digest):
             progress = no_progress(plan)
         else:
+            locks.note(record_of(plan, options))
             attributes = {**origin, **run_attributes(ready.model, options, scene=wanted.scene)}
             store = open_part(plan, files.part, restart=options.restart, attributes=attributes, options=options)
             progress = run_plan(plan, ready.model, store, session=active, check=locks.check, on_progress=on_progress)
@@ -255,23 +206,24 @@ def _run_tiles(
 
 
 def _finish(
-    tiles: _Tiles, wanted: _Wanted, *, on_progress: OnProgress | None, note: Callable[[str], None]
+    tiles: _Tiles, wanted: Wanted, *, on_progress: OnProgress | None, note: Callable[[str], None]
 ) -> dict[str, Any] | None:
     """Derives the outputs; returns the scores, if any."""
     if tiles.store is None:
         return tidy_finished(wanted.files)
-    return finish(
-        tiles.store,
-        wanted.files,
-        tiles.plan,
-        options=wanted.options,
-        origin=tiles.origin,
-        model=tiles.model,
-        truth=tiles.truth,
-        enter=stages(tiles.progress, on_progress),
-        check=tiles.locks.check,
-        note=note,
-    )
+    with memory_told(tiles.plan, doing="the outputs were made", way=_AGAIN):
+        return finish(
+            tiles.store,
+            wanted.files,
+            tiles.plan,
+            options=wanted.options,
+            origin=tiles.origin,
+            model=tiles.model,
+            truth=tiles.truth,
+            enter=stages(tiles.progress, on_progress),
+            check=tiles.locks.check,
+            note=note,
+        )
 
 
 def _inspect_reference(reference: str, ready: Prepared) -> LabelInfo:

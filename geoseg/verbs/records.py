@@ -23,7 +23,7 @@ CARD_ATTRIBUTE = "geoseg_card"
 TIMING_ATTRIBUTE = "geoseg_timing"
 """Root attribute: seconds, pixels and memory of the run that finished the store."""
 
-_FREE = {"overwrite", "restart", "max_block_mb", "max_pixels", *(f.name for f in fields(ClusterOptions))}
+_FREE = {"overwrite", "restart", "max_block_mb", "max_pixels", "to_come", *(f.name for f in fields(ClusterOptions))}
 """Options that say where and whether a scene runs, not what its outputs hold."""
 
 _LONG = ("context_scores", "calibration", "training")

@@ -13,7 +13,7 @@ from geoseg.evaluation.compare import compare_windows
 from geoseg.geometry.ground import row_areas
 from geoseg.geometry.windows import Window
 from geoseg.inference.pipeline import NOTES_ATTRIBUTE
-from geoseg.inference.resume import PLAN_ATTRIBUTE
+from geoseg.inference.sameness import PLAN_ATTRIBUTE
 from geoseg.legend import IGNORE
 from geoseg.raster.atomic import output_errors, part_path, put_in_place, refuse_existing, refuse_unwritable, remove
 from geoseg.raster.crs import crs_name

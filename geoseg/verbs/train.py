@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,14 +12,11 @@ import torch
 from geoseg.contexts.candidates import SizeRule
 from geoseg.contexts.distributions import Distribution
 from geoseg.contexts.scores import ScoreTable
-from geoseg.errors import ConfigError
 from geoseg.models.bundle import Bundle, save_bundle
 from geoseg.models.card import Normalisation
 from geoseg.models.networks import build, size_rule
 from geoseg.models.start import start_from
 from geoseg.raster.datasets import raster_environment
-from geoseg.raster.labels import inspect_labels, read_labels
-from geoseg.raster.scene import inspect_scene, read_window
 from geoseg.training.account import RunFacts, describe
 from geoseg.training.adversary import make_adversary
 from geoseg.training.books import Books, Clock, TrainProgress, drop_later_lines
@@ -32,10 +28,11 @@ from geoseg.training.fit import fit
 from geoseg.training.lightning_module import SegmentationModule
 from geoseg.training.rehearsal import refuse_lone_patches
 from geoseg.training.sampling import PatchSampler
-from geoseg.training.scenes import LabelledScene, check_classes, measure_normalisation, scan_labels
+from geoseg.training.scenes import check_classes, measure_normalisation
 from geoseg.training.schedule import learning_rate, share_done
-from geoseg.training.settings import SceneConfig, TrainConfig
+from geoseg.training.settings import TrainConfig
 from geoseg.training.validation import Scores, validate
+from geoseg.verbs.train_scenes import one_dtype, open_scenes
 
 Progress = Callable[[TrainProgress], None]
 
@@ -134,11 +131,11 @@ class _Run:
         self._rule = rule
         self._contexts = contexts
         self._notes = notes
-        self._dtypes: dict[str, str] = {}
-        self._learn = [self._open(scene) for scene in config.of_split("train")]
+        dtypes: dict[str, str] = {}
+        self._learn = open_scenes(config, "train", dtypes=dtypes, note=notes.add)
         check_classes(self._learn, config.legend)
-        self._hold = [self._open(scene) for scene in config.of_split("validation")]
-        self._dtype = self._one_dtype()
+        self._hold = open_scenes(config, "validation", dtypes=dtypes, note=notes.add)
+        self._dtype = one_dtype(dtypes)
         self._normalisation = self._choose_normalisation(found)
         self._clock = Clock(found.seconds if found else 0.0)
         self._module = SegmentationModule(
@@ -197,37 +194,6 @@ class _Run:
         return TrainResult(
             bundle=bundle, steps=self._module.done, seconds=seconds, scores=scores, notes=tuple(self._notes.found)
         )
-
-    def _open(self, scene: SceneConfig) -> LabelledScene:
-        """A scene with its labels copied and counted."""
-        model = self._config.model
-        info = inspect_scene(
-            scene.image, bands=len(model.bands), bidx=scene.bidx or None, nodata=scene.nodata, gsd=model.gsd
-        )
-        labels = inspect_labels(scene.labels, legend=self._config.legend, onto=info.geobox, native=info.native)
-        self._dtypes[scene.name] = info.dtype
-        for note in (*info.notes, *labels.notes):
-            self._notes.add(f"{scene.name}: {note}")
-        channels, counts = scan_labels(
-            partial(read_labels, labels.recipe),
-            shape=info.geobox.shape,
-            legend=self._config.legend,
-            path=self._config.work / "labels" / f"{scene.name}.u8",
-        )
-        if not counts.any():
-            raise ConfigError(f"{scene.labels}: not one pixel has a class of the legend; check its ids or leave it out")
-        return LabelledScene(
-            name=scene.name, read=partial(read_window, info.recipe), labels=channels, counts=counts, weight=scene.weight
-        )
-
-    def _one_dtype(self) -> str:
-        """The data type of all scenes: the normalisation is in its units, so there can be but one."""
-        kinds = sorted(set(self._dtypes.values()))
-        if len(kinds) > 1:
-            example = {kind: name for name, kind in self._dtypes.items()}
-            listed = ", ".join(f"{example[kind]} is {kind}" for kind in kinds)
-            raise ConfigError(f"all scenes must be of one data type: {listed}; convert one to the other's")
-        return kinds[0]
 
     def _choose_normalisation(self, found: Checkpoint | None) -> Normalisation:
         model = self._config.model

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from geoseg.choices import STITCHES
 from geoseg.errors import PlanError
-from geoseg.geometry.lattice import Axis, fit_patch, make_lattice, round_up
+from geoseg.geometry.fitting import fit_patch, make_lattice
+from geoseg.geometry.lattice import Axis, round_up
 from geoseg.geometry.tiles import TileGrid, chunk_side, make_tiles
 from geoseg.geometry.windows import Window
 

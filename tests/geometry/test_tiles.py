@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geoseg.geometry.lattice import make_lattice
+from geoseg.geometry.fitting import make_lattice
 from geoseg.geometry.tiles import make_wide_tiles
 
 SIDES = st.integers(1, 60_000)

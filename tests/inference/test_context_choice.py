@@ -16,6 +16,7 @@ from geoseg.contexts.scores import ScoreTable
 from geoseg.errors import PlanError
 from geoseg.inference import capacity, costs, machine
 from geoseg.inference.plan import Plan
+from geoseg.inference.sameness import decided_otherwise
 from geoseg.models.bundle import open_bundle, rewrite_card
 from tests.scenes import random_pixels, write_scene
 
@@ -103,7 +104,7 @@ def test_every_decision_on_contexts_is_in_the_digest(scene: Path, calibrated: Pa
         if other != options:
             plain = geoseg.plan(scene, model=calibrated, **other)  # type: ignore[arg-type]
             assert plain.digest != found.digest
-            assert found.difference(plain.to_json())
+            assert decided_otherwise(found, plain.to_json())
     assert Plan.from_json(json.loads(json.dumps(found.to_json()))) == found
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from geoseg.choices import STITCHES, Stitch
-from geoseg.geometry.lattice import make_lattice
+from geoseg.geometry.fitting import make_lattice
 from geoseg.geometry.tiles import TileGrid, make_tiles
 from geoseg.inference.array import predict_pixels
 from geoseg.inference.layers import Layers

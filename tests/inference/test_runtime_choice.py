@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from torch import nn
 
 import geoseg
-from geoseg.errors import MissingExtraError, PlanError
+from geoseg.errors import ClusterError, MissingExtraError, PlanError
 from geoseg.inference import machine, runtime_choice
 from geoseg.inference.capacity import Capacity, facts_here, smallest
+from geoseg.inference.executors.session import LoopSession
 from geoseg.inference.options import PlanOptions
 from geoseg.inference.readiness import check
 from geoseg.inference.resume import open_part
@@ -60,6 +61,46 @@ def test_the_choice_is_the_quickest() -> None:
         assert all(found <= seconds / 0.9 + 7.5 for seconds in each.values())
         assert found > before
         before = found
+
+
+def test_fewer_threads_make_the_arithmetic_dearer_and_nothing_else() -> None:
+    many = replace(HERE, threads=16)
+    for pixels in (1e6, 1e8):
+        seconds = [
+            predicted_seconds(DEFAULT, many, computed_pixels=int(pixels), shapes=1, rates={}, threads=threads)
+            for threads in (1, 4, 16, 64, None)
+        ]
+        for name, start in (("eager", 6.0), ("openvino", 2.9 + 0.5 + 15.0)):
+            one, four, whole, more, unsaid = (found[name] - start for found in seconds if found is not None)
+            assert one == pytest.approx(16 * whole)
+            assert four == pytest.approx(4 * whole)
+            assert whole == more == unsaid
+    between = next(p for p in np.geomspace(1e6, 1e9, 60) if choose(p, capacity=many, threads=1).runtime == "openvino")
+    assert choose(between, capacity=many).runtime == "eager", "what one thread repays, sixteen do not"
+
+
+def test_scenes_to_come_earn_a_conversion_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = replace(runtime_choice.SPEEDS["eager"], start=6.0, per_shape=0.0, efficiency=0.5)
+    table = {"eager": one, "openvino": replace(one, start=3.0, per_shape=0.1, efficiency=1.0)}
+    monkeypatch.setattr(runtime_choice, "SPEEDS", table)
+    monkeypatch.setattr(runtime_choice, "CONVERSION_SECONDS", 100.0)
+    have = replace(HERE, lacks=(("compile", "no compiler"),))
+    small, each = 4e6, 4e6 * DEFAULT.macs_per_pixel / 100e9  # type: ignore[operator]
+    assert 2 * each > 0.5
+    assert choose(small, capacity=have).runtime == "eager"
+    assert choose(small, capacity=have, to_come=999).runtime == "openvino"
+    assert "999 scenes to come share" in choose(small, capacity=have, to_come=999).reason
+    for count in (2, 5, 10, 30, 100, 300, 1000):
+        whole = {"eager": 6 + count * 2 * each, "openvino": 103 + count * (0.1 + each)}
+        found = choose(small, capacity=have, to_come=count - 1).runtime
+        if found == "openvino":
+            assert whole["openvino"] <= whole["eager"], count
+        else:
+            assert whole["eager"] <= whole["openvino"] / 0.9 + 1, count
+    tiny = 1e4  # what is compiled for each scene's patch costs more than it saves
+    assert choose(tiny, capacity=have, to_come=10**6).runtime == "eager"
+    with pytest.raises(PlanError, match="scenes to come -1: use 0 or more"):
+        PlanOptions(to_come=-1).check()
 
 
 def test_a_probes_rates_count_more_than_the_cards_arithmetic() -> None:
@@ -149,3 +190,25 @@ def test_a_continued_run_needs_the_runtime_it_began_with(
     monkeypatch.setattr(availability, "_installed", lambda _: False)
     with pytest.raises(PlanError, match=r"is computed by openvino, and here openvino is not installed"):
         again(scene, part, tiny_bundle)
+
+
+def test_a_continued_run_on_a_cluster_asks_the_workers_and_not_this_machine(
+    tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.inference.test_resume import begin
+
+    class Elsewhere(LoopSession):
+        shared = True
+        asked: ClassVar[list[TileTask]] = []
+
+        def preflight(self, task: TileTask) -> None:
+            self.asked.append(task)
+            raise ClusterError("one of the workers lacks openvino")
+
+    scene = write_scene(tmp_path / "scene.tif", random_pixels((90, 90)))
+    monkeypatch.setattr(availability, "_installed", lambda _: True)
+    plan, _ = begin(scene, tiny_bundle, runtime="openvino")
+    monkeypatch.setattr(availability, "_installed", lambda _: False)
+    with pytest.raises(ClusterError, match="one of the workers"):
+        geoseg.predict(scene, outputs=tmp_path / "out.zarr", model=tiny_bundle, session=Elsewhere())
+    assert [task.digest for task in Elsewhere.asked] == [plan.digest]

@@ -1,5 +1,6 @@
 """The user's cache: where it is, whole files only, and that nothing about it stops a run."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,14 @@ def test_a_cache_that_cannot_be_written_is_no_error(monkeypatch: pytest.MonkeyPa
     (tmp_path / "a.json").mkdir()
     assert keep_json("a.json", {}) is None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "file"], "nothing half written is left"
+
+
+def test_what_was_left_unfinished_goes_when_it_is_old(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GEOSEG_CACHE", str(tmp_path))
+    left = [unplaced(tmp_path / "probes" / name) for name in ("a.json", "b.json")]
+    os.utime(left[0], (1e9, 1e9))
+    kept = keep_json("probes/c.json", {})
+    assert sorted((tmp_path / "probes").iterdir()) == sorted([left[1], kept])
 
 
 def test_a_file_is_placed_whole(tmp_path: Path) -> None:

@@ -18,11 +18,12 @@ from typing import Any
 import pytest
 
 from geoseg.errors import OutputError, OutputLockedError
-from geoseg.raster import locks
+from geoseg.raster import lock, locks
 from geoseg.raster.local_folder import LocalFolder
 from geoseg.raster.locations import Location
+from geoseg.raster.lock import Lock
 from geoseg.raster.lock_holder import STALE_SECONDS, Holder
-from geoseg.raster.locks import Lock, hold, holder_of, refuse_held
+from geoseg.raster.locks import hold, holder_of, refuse_held
 from geoseg.raster.places import location_of
 from geoseg.raster.remote_folder import RemoteFolder
 
@@ -53,7 +54,7 @@ def child(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 @pytest.fixture(params=["disk", "disk without kernel locks", "memory"])
 def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Location:
     """A place for a store, by each way of locking."""
-    monkeypatch.setattr(locks, "_SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr(lock, "_SETTLE_SECONDS", 0.01)
     if request.param == "memory":
         return location_of(f"memory://{uuid.uuid4().hex}/a.zarr")
     if "without" in request.param:
@@ -126,6 +127,27 @@ def test_a_lock_that_was_left_is_taken_over(place: Location, change: dict[str, A
     if change:  # the kernel knows that a lock of this very process is not held
         with pytest.raises(OutputLockedError):
             hold([place]).__enter__()
+
+
+def test_what_a_run_goes_by_stays_in_a_lock_that_was_left(place: Location) -> None:
+    def read() -> dict[str, Any] | None:
+        found = holder_of(place)
+        assert found is not None
+        return found.run
+
+    gone = replace(Holder.here(), pid=2**22 + 1, run={"plan": "a" * 9000})
+    put(place, gone)
+    with hold([place]) as held:
+        assert held.were_left
+        assert read() == gone.run
+        held.note({"plan": "b"})
+        assert read() == {"plan": "b"}
+        held[0].renew()
+        assert read() == {"plan": "b"}
+        held.check()
+    with hold([place]) as held:
+        assert not held.were_left
+        assert read() is None
 
 
 def test_held_locks_are_renewed(place: Location, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,9 @@ from geoseg.cli.main import cli
 from geoseg.errors import BundleError, GeosegError, OutputError, PlanError, StoppedError
 from geoseg.evaluation.confusion import Counts
 from geoseg.evaluation.metrics import summarise
+from geoseg.inference import runtime_choice
 from geoseg.models.bundle import open_bundle
+from geoseg.models.runtimes import availability
 from geoseg.verbs import batch as batch_verb
 from geoseg.verbs.batch import batch
 from geoseg.verbs.batch_table import open_table
@@ -316,3 +318,35 @@ def test_what_is_in_the_way_of_all_scenes_is_refused_before_any_work(
         batch(tmp_path / "scenes", **asked)
     assert words in str(caught.value)
     assert not (tmp_path / "maps").exists()
+
+
+def test_a_scene_is_planned_with_those_to_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of the small scenes repays a conversion alone."""
+    scenes = _scenes(tmp_path / "scenes", 3, size=300)
+    (tmp_path / "list.csv").write_text("scene\n" + "".join(f"{path}\n" for path in scenes))
+    monkeypatch.setattr(availability, "_installed", lambda _: True)
+    monkeypatch.setattr(runtime_choice, "CONVERSION_SECONDS", 60.0)
+    converted: list[str] = []
+
+    def seconds(*_: Any, **__: Any) -> dict[str, float]:
+        return {"eager": 30.0, "compile": 300.0, "openvino": 4.0 if converted else 64.0}
+
+    monkeypatch.setattr(runtime_choice, "predicted_seconds", seconds)
+    monkeypatch.setattr(runtime_choice, "is_converted", lambda _: bool(converted))
+    alone = geoseg.plan(scenes[0])
+    seen = []
+
+    def planned(scene: str, **given: Any) -> Any:
+        plan = geoseg.plan(scene, to_come=given["to_come"])
+        seen.append((given["to_come"], plan.runtime))
+        converted.append(scene)
+        raise PlanError("that is all")
+
+    monkeypatch.setattr(batch_verb, "predict", planned)
+    arguments = {"output": tmp_path / "maps", **KIND}
+    batch(tmp_path / "list.csv", **arguments)
+    assert alone.runtime == "eager"
+    assert seen == [(2, "openvino"), (1, "openvino"), (0, "openvino")]
+    found = batch(tmp_path / "list.csv", retry_failed=True, **arguments)
+    assert [to_come for to_come, _ in seen[3:]] == [2, 1, 0]
+    assert [row.state for row in found.rows] == ["failed"] * 3

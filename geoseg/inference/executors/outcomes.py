@@ -15,6 +15,9 @@ from geoseg.inference.tasks import TileReport, TileTask, UnfitError, Work
 
 _log = logging.getLogger(__name__)
 
+SHORT = "MemoryError"
+"""Kind of the failure of a tile that memory did not take; not of its forward pass, which says so itself."""
+
 LOST = "lost"
 """Kind of the failure of a tile whose report never came."""
 
@@ -30,8 +33,10 @@ class Failure:
     unfit: str | None = None
     """Address of the worker, if the worker is to blame and not the tile."""
 
-    def error(self) -> GeosegError:
+    def error(self) -> Exception:
         """The error again."""
+        if self.kind == SHORT:
+            return MemoryError(self.message)  # whoever knows the plan says more
         found: GeosegError = getattr(errors, self.kind, ClusterError)(self.message)
         return found
 
@@ -76,6 +81,9 @@ def _guarded_tile(work: Work, task: TileTask, row: int, col: int) -> TileReport 
     except GeosegError as error:
         _log.debug("tile %d.%d failed", row, col, exc_info=True)
         return Failure(kind=type(error).__name__, message=str(error), passing=_may_pass(error))
+    except MemoryError as error:
+        told = " ".join(str(error).split())
+        return Failure(kind=SHORT, message=f"tile {row}.{col}{f': {told}' if told else ''}", passing=False)
     except (ConnectionError, TimeoutError) as error:
         message = f"tile {row}.{col}: {error or type(error).__name__}"
         return Failure(kind="ClusterError", message=message, passing=True)

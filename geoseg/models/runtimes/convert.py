@@ -8,7 +8,9 @@ the same network any more is refused: both forms answer at two sizes before anyt
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from geoseg.contexts.candidates import SizeRule
 from geoseg.errors import BundleError, GeosegError, OutputError
 from geoseg.models.bundle import Bundle, open_bundle
-from geoseg.models.runtimes.ir import NOT_WRITTEN
+from geoseg.models.runtimes.ir import NOT_WRITTEN, WATCHED
 
 if TYPE_CHECKING:
     import torch
@@ -87,9 +89,17 @@ def _compare(model: Any, network: nn.Module, sample: torch.Tensor) -> None:
         raise BundleError(f"OpenVINO's logits differ from PyTorch's by {worst:.3g}, of {scale:.3g} at most")
 
 
+def _end_with_parent() -> None:
+    """Ends this process when whoever started it has ended: nobody would take up what it makes."""
+    os.read(0, 1)
+    os._exit(1)
+
+
 def main() -> None:
     """The process: one line on stderr and exit code 1 if it cannot be done, ``NOT_WRITTEN`` if not there."""
-    bundle, folder = sys.argv[1:]
+    bundle, folder, *watched = sys.argv[1:]
+    if watched == [WATCHED]:
+        threading.Thread(target=_end_with_parent, name="geoseg-parent", daemon=True).start()
     try:
         convert(open_bundle(bundle), Path(folder))
     except OutputError as error:

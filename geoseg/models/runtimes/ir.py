@@ -19,7 +19,7 @@ from pathlib import Path
 
 from geoseg.errors import BundleError, ConversionError
 from geoseg.models.bundle import Bundle
-from geoseg.models.cache import cache_folder
+from geoseg.models.cache import cache_folder, tidy
 from geoseg.version import __version__
 
 _LOG = logging.getLogger(__name__)
@@ -30,9 +30,18 @@ _MAKERS = ("openvino", "torch", "segmentation-models-pytorch", "timm")
 _SECONDS = 1800.0
 """Most that a conversion may take."""
 
+WATCHED = "--watched"
+"""Argument of the child: end when standard input does, which is when this process is no more."""
+
 NOT_WRITTEN = 3
 """Exit code of the child where the folder does not take the files; the network is not to blame."""
 
+
+_TEMPORARY = "geoseg-openvino-"
+"""Names of folders of conversions that the cache does not take."""
+
+_DAY = 86400.0
+"""Seconds after which nobody reads such a folder any more: a network is read at the start of a run."""
 
 _refusals: dict[str, str] = {}
 """Why bundles could not be converted in this process, by their place: for where nothing can be kept."""
@@ -87,7 +96,8 @@ def converted(bundle: Bundle, *, anew: bool = False) -> Converted:
         with contextlib.suppress(OSError):
             return Converted(path=_cached(bundle, place))
     try:
-        folder = Path(tempfile.mkdtemp(prefix="geoseg-openvino-"))
+        tidy(Path(tempfile.gettempdir()), f"{_TEMPORARY}*", older=_DAY)  # of processes that left without a goodbye
+        folder = Path(tempfile.mkdtemp(prefix=f".{_TEMPORARY}"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         _convert(bundle, folder)
     except OSError as error:
@@ -114,9 +124,13 @@ def _cached(bundle: Bundle, place: Path) -> Path:
     if _is_there(place):
         return place / "model.xml"
     place.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(place.with_suffix(".lock")):
+    with _lock(place.with_suffix(".lock")) as alone:
         if _is_there(place):  # made while this process waited
             return place / "model.xml"
+        if alone:  # whoever made these was killed
+            shutil.rmtree(place, ignore_errors=True)  # half of it may be there yet
+            tidy(place.parent, f"{place.name}.*", older=0.0)
+        tidy(place.parent, "*")
         made = place.parent / f".{place.name}.{uuid.uuid4().hex}"
         made.mkdir()  # with the umask's rights, where mkdtemp's are private
         try:
@@ -138,13 +152,14 @@ def _convert(bundle: Bundle, folder: Path) -> None:
         OSError: if the folder does not take the files.
     """
     _LOG.info("converting %s for OpenVINO, once", bundle.path)
-    command = [sys.executable, "-m", "geoseg.models.runtimes.convert", str(bundle.path), str(folder)]
+    command = [sys.executable, "-m", "geoseg.models.runtimes.convert", str(bundle.path), str(folder), WATCHED]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    ours, theirs = os.pipe()  # what the child reads ends with this process, however that ends
     try:
         done = subprocess.run(  # noqa: S603 - our own module
             command,
             env=environment,
-            stdin=subprocess.DEVNULL,
+            stdin=ours,
             capture_output=True,
             text=True,
             timeout=_SECONDS,
@@ -152,6 +167,9 @@ def _convert(bundle: Bundle, folder: Path) -> None:
         )
     except subprocess.TimeoutExpired as error:
         raise _refuse(bundle, f"converting {bundle.path} took over {_SECONDS:g} s", lasting=False) from error
+    finally:
+        os.close(ours)
+        os.close(theirs)
     if done.returncode == NOT_WRITTEN:
         raise OSError(done.stderr.strip().splitlines()[-1])
     if done.returncode or not (folder / "model.xml").exists():
@@ -198,14 +216,19 @@ def _version(name: str) -> str:
 
 
 @contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Holds a lock file where the system can; a conversion takes memory that a host's workers need not each take."""
+def _lock(path: Path) -> Iterator[bool]:
+    """Holds a lock file where the system can; a conversion takes memory that a host's workers need not each take.
+
+    Gives True if it does.
+    """
     try:
         import fcntl
     except ImportError:  # Windows
-        yield
+        yield False
         return
     with path.open("a") as file:
+        held = False
         with contextlib.suppress(OSError):  # some network file systems cannot
             fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+            held = True
+        yield held

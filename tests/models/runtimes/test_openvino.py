@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 import pytest
 import rasterio
 import torch
@@ -375,6 +380,65 @@ def test_auto_has_a_way_back_where_a_conversion_fails(
     with pytest.raises(BundleError, match="no such operator; use --runtime eager"):
         geoseg.predict(scene, outputs=tmp_path / "third.tif", model=tiny_bundle, runtime="openvino")
     assert len(tried) == 2
+
+
+KILLED = """
+import sys
+from geoseg.models.bundle import open_bundle
+from geoseg.models.runtimes import ir
+ir.converted(open_bundle(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
+def test_a_conversion_ends_with_who_wanted_it_and_leaves_nothing(
+    bundle: Bundle, copying: list[Path], cache: Path, signum: int
+) -> None:
+    ir.forget(bundle)
+    environment = {**os.environ, "GEOSEG_CACHE": str(cache)}
+    parent = subprocess.Popen([sys.executable, "-c", KILLED, str(bundle.path)], env=environment)
+    try:
+        child = _wait_for(lambda: next(iter(psutil.Process(parent.pid).children()), None))
+    finally:
+        parent.send_signal(signum)
+    assert parent.wait(30) == -signum
+    _wait_for(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+    assert not list(cache.glob("openvino/.*/model.xml")), "it ended, and was not done"
+    assert list(cache.glob("openvino/.*"))
+    (place,) = (path.stem for path in cache.glob("openvino/*.lock"))
+    (cache / "openvino" / place).mkdir()  # what is left of one that was being dropped
+    (cache / "openvino" / place / "model.bin").touch()
+    other = cache / "openvino" / ".another-model.1"
+    other.mkdir()
+    assert ir.converted(bundle).path.parent == cache / "openvino" / place
+    assert list(cache.glob("openvino/.*")) == [other], "that may be in work"
+    os.utime(other, (0, 0))
+    ir.converted(bundle, anew=True)
+    assert not list(cache.glob("openvino/.*"))
+
+
+def test_temporary_conversions_of_processes_that_were_killed_go(
+    bundle: Bundle, copying: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GEOSEG_CACHE", str(tmp_path / "file" / "below"))
+    for name in (".geoseg-openvino-old", ".geoseg-openvino-new", ".others"):
+        (tmp_path / "temporary" / name).mkdir(parents=True)
+        if name != ".geoseg-openvino-new":
+            os.utime(tmp_path / "temporary" / name, (0, 0))
+    path = ir.converted(bundle).path
+    assert path.is_relative_to(tmp_path / "temporary")
+    left = {p.name for p in (tmp_path / "temporary").iterdir()} - {path.parent.name}
+    assert left == {".geoseg-openvino-new", ".others"}
+
+
+def _wait_for(what: Callable[[], Any]) -> Any:
+    limit = time.monotonic() + 60
+    while not (found := what()):
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+    return found
 
 
 PREDICTED = {"eager": 100.0, "compile": 200.0, "openvino": 10.0}
