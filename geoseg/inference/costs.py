@@ -9,8 +9,9 @@ import numpy as np
 from geoseg.choices import PlannedRuntime
 from geoseg.geometry.tiles import TileGrid
 from geoseg.inference.capacity import Capacity
+from geoseg.inference.known import Known
 from geoseg.inference.layers import Layers
-from geoseg.inference.passes import Passes
+from geoseg.inference.passes import ContextPass, Passes
 from geoseg.inference.plan import Cost
 from geoseg.inference.runtime_choice import SPEEDS
 from geoseg.inference.tasks import SLOTS
@@ -20,6 +21,9 @@ from geoseg.raster.datasets import DEFAULT_CACHE_MB
 from geoseg.raster.remote import FETCHING_BYTES, REMOTE_CACHE_MB
 from geoseg.raster.scene import SceneInfo
 from geoseg.raster.urls import is_url
+
+_MEASURED = 1.15
+"""A probe sees how resident memory grows, and may see too little: a part may have been there already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,16 +51,16 @@ def memory_need(
     device: str,
     runtime: PlannedRuntime,
     threads: int,
+    known: Known | None = None,
 ) -> Need:
     """Libraries, windows in flight, and on the device activations of a batch and the sums of blending and fusion.
 
     OpenVINO runs a batch patch by patch, but several patches at once.
     """
     classes = len(model.legend)
-    per_pixel = model.activation_bytes_per_pixel or ACTIVATION_BYTES_PER_PIXEL
     several = len(passes.contexts) > 1
     streams = streams_of(runtime, threads) if runtime == "openvino" else 0
-    activations = max(per_pixel * _area(c.lattice.patch) * (streams or c.batch_size) for c in passes.contexts)
+    activations = max(_activations(c, model, streams=streams, known=known) for c in passes.contexts)
     if streams:  # logits that wait to be stitched, and what becomes of one of them, of two tiles
         answer = 4 * classes if layers.confidence or layers.probabilities or several or passes.stitch != "crop" else 1
         waiting = max(_area(c.lattice.patch) * c.batch_size for c in passes.contexts)
@@ -84,6 +88,16 @@ def memory_need(
     return Need(host=host + computing, device=0) if device == "cpu" else Need(host=host, device=computing)
 
 
+def _activations(context: ContextPass, model: ModelSource, *, streams: int, known: Known | None) -> float:
+    """Bytes of what the network holds while it computes; ``streams`` 0: a batch goes through it as one."""
+    patch, batch = context.lattice.patch, 1 if streams else context.batch_size
+    measured = None if known is None else known.activation_bytes(patch, batch)
+    if measured is not None:
+        return _MEASURED * measured * max(1, streams)
+    per_pixel = model.activation_bytes_per_pixel or ACTIVATION_BYTES_PER_PIXEL
+    return per_pixel * _area(patch) * (streams or batch)
+
+
 def _most_read(passes: Passes, grid: TileGrid) -> int:
     """Pixels of the largest read window: at a corner, or inside, where patches reach over on all sides."""
     rows, cols = grid.shape
@@ -101,13 +115,22 @@ def cost_of(
     device: str,
     runtime: PlannedRuntime,
     threads: int,
+    known: Known,
     seconds: float | None,
 ) -> Cost:
     """What the run is predicted to take; ``seconds`` are those of ``seconds_of``."""
     pixels = grid.lattice.shape[0] * grid.lattice.shape[1]
     maps = 1 + layers.confidence + layers.contexts + len(model.legend) * layers.probabilities
     need = memory_need(
-        passes, grid, model=model, info=info, layers=layers, device=device, runtime=runtime, threads=threads
+        passes,
+        grid,
+        model=model,
+        info=info,
+        layers=layers,
+        device=device,
+        runtime=runtime,
+        threads=threads,
+        known=known,
     )
     return Cost(
         memory_bytes=need.host,

@@ -207,6 +207,7 @@ class PassPlanner:
             device=options.device,
             runtime=self._runtime,
             threads=options.threads or self._capacity.threads,
+            known=self._known,
         )
 
     def _shortfall(self, need: Need) -> str:

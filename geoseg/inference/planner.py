@@ -100,6 +100,7 @@ def make_plan(info: SceneInfo, model: ModelSource, options: PlanOptions, *, capa
             device=has.device,
             runtime=running.runtime,
             threads=options.threads or has.threads,
+            known=known,
             seconds=planner.seconds(passes, grid),
         ),
         timing=_timing(known, share) if timed else "",

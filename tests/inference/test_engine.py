@@ -13,7 +13,7 @@ import pytest
 
 from geoseg.choices import STITCHES, Stitch
 from geoseg.errors import StoppedError
-from geoseg.geometry.lattice import make_lattice
+from geoseg.geometry.fitting import make_lattice
 from geoseg.geometry.tiles import make_tiles
 from geoseg.geometry.windows import Window
 from geoseg.inference.decide import TileResult

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geoseg.errors import OutOfMemoryError, PlanError
+from geoseg.models.runtimes.memory import is_out_of_memory
 
 if TYPE_CHECKING:
     import torch
@@ -65,7 +66,6 @@ def failure(error: Exception, shape: tuple[int, ...], *, multiple: int) -> PlanE
         multiple: what sides were planned to be multiples of.
     """
     reason = " ".join(str(error).split())
-    # torch's CUDA allocator, its CPU allocator ("can't allocate memory"), NumPy and std::bad_alloc
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "alloc" in reason:
+    if is_out_of_memory(error):
         return OutOfMemoryError(f"out of memory with {described(shape)}: use a smaller --batch-size or --patch-size")
     return PlanError(f"the network does not take {described(shape)} (multiples of {multiple} were planned): {reason}")
