@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from typing import TypeVar
 
 A = TypeVar("A")
@@ -14,7 +14,8 @@ B = TypeVar("B")
 def in_order(pool: Executor, work: Callable[[A], B], items: Iterable[A], *, ahead: int) -> Iterator[B]:
     """``work`` of each item, in their order, with at most ``ahead`` of them in work or waiting.
 
-    What is not begun yet when the caller stops, or an item fails, is not begun any more.
+    When the caller stops, or an item fails, what is not begun yet is not begun any more, and what is in work is waited
+    for: what it uses may be taken away afterwards.
 
     Args:
         pool: whose threads work.
@@ -31,5 +32,4 @@ def in_order(pool: Executor, work: Callable[[A], B], items: Iterable[A], *, ahea
         while waiting:
             yield waiting.popleft().result()
     finally:
-        for future in waiting:
-            future.cancel()
+        wait([future for future in waiting if not future.cancel()])

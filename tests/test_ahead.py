@@ -49,7 +49,24 @@ def test_what_is_not_begun_when_one_fails_is_never_begun() -> None:
 
     with ThreadPoolExecutor(1) as pool:
         results = in_order(pool, work, range(10), ahead=5)
+        threading.Timer(0.2, go_on.set).start()
         with pytest.raises(ValueError, match="no"):
             next(results)
-        go_on.set()
     assert len(begun) <= 2  # the failed one, and what its thread may have taken up before the others were withdrawn
+
+
+def test_what_is_in_work_when_one_fails_is_waited_for() -> None:
+    ended: list[int] = []
+    both = threading.Barrier(2)
+
+    def work(item: int) -> None:
+        both.wait(10)
+        if item == 0:
+            raise ValueError("no")
+        time.sleep(0.2)
+        ended.append(item)
+
+    with ThreadPoolExecutor(2) as pool:
+        with pytest.raises(ValueError, match="no"):
+            next(in_order(pool, work, range(2), ahead=2))
+        assert ended == [1]

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from geoseg.inference.lanes import Lanes
 from geoseg.inference.plan import Plan
 from geoseg.inference.segment import Engine
-from geoseg.inference.turns import Turnstile, place
+from geoseg.inference.turns import Turnstile, taken
 from geoseg.models.batching import streams_of
 from geoseg.models.runtimes.halving import HalvingPredictor
 from geoseg.models.source import ModelRecipe
@@ -74,8 +74,8 @@ def tiles_at_once(plan: Plan) -> int:
 
 
 def slot(count: int, check_stop: Callable[[], None] = lambda: None) -> AbstractContextManager[None]:
-    """One of the places for tiles in work that memory was planned for, however many threads a process has."""
-    return place(_one("slots", count, make=lambda: threading.BoundedSemaphore(count)), check_stop)
+    """One of the slots for tiles in work that memory was planned for, however many threads a process has."""
+    return taken(_one("slots", count, make=lambda: threading.BoundedSemaphore(count)), check_stop)
 
 
 def _on_torch(

@@ -26,7 +26,7 @@ from geoseg.raster.recipe import Recipe, recipe_from_json
 
 __all__ = ["PLAN_FORMAT", "Cost", "Plan", "PlannedContext"]
 
-PLAN_FORMAT = 3
+PLAN_FORMAT = 4
 """Raised when the same decisions would give other bytes; part of the digest."""
 
 

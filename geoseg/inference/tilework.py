@@ -18,7 +18,7 @@ from geoseg.inference.capacity import memory_there
 from geoseg.inference.decide import TileResult
 from geoseg.inference.devices import on_device, slot
 from geoseg.inference.plan import Plan
-from geoseg.inference.resume import PLAN_ATTRIBUTE
+from geoseg.inference.sameness import PLAN_ATTRIBUTE
 from geoseg.inference.segment import Engine, TilePixels, run_pass, segment_tile
 from geoseg.inference.stopping import stop_check
 from geoseg.inference.tasks import TileReport, TileTask

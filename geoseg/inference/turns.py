@@ -1,4 +1,4 @@
-"""Whose turn it is: places for the tiles of a process, and a device that serves one run at a time."""
+"""Whose turn it is: slots for the tiles of a process, and a device that serves one run at a time."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _TICK = 0.5
 
 
 @contextmanager
-def place(places: threading.Semaphore, check_stop: Callable[[], None]) -> Iterator[None]:
-    """One of the places; waits until there is one, or until ``check_stop`` raises."""
-    while not places.acquire(timeout=_TICK):
+def taken(slots: threading.Semaphore, check_stop: Callable[[], None]) -> Iterator[None]:
+    """One of the slots; waits until there is one, or until ``check_stop`` raises."""
+    while not slots.acquire(timeout=_TICK):
         check_stop()
     try:
         yield
     finally:
-        places.release()
+        slots.release()
 
 
 class Turnstile:

@@ -9,25 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from geoseg.errors import OutputError, OutputExistsError, PlanError
-from geoseg.inference.executors import ClusterOptions
 from geoseg.verbs.batch_manifest import Entry, Kind
 from geoseg.verbs.batch_row import Row
 from geoseg.verbs.batch_standing import Standing, is_newer, standing_of, unfinished_stamp
-from geoseg.verbs.options import RunOptions
+from geoseg.verbs.options import FREE, RunOptions
 
 Action = Literal["keep", "run", "adopt", "skip"]
 """``adopt``: the batch was killed after the outputs were in place and before the table said so."""
-
-_FREE = {
-    "threads",
-    "overwrite",
-    "restart",
-    "max_block_mb",
-    "max_pixels",
-    "to_come",
-    *(f.name for f in fields(ClusterOptions)),
-}
-"""Options that change how or whether a scene runs, not what its outputs hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +37,7 @@ class Step:
 def settings_of(options: RunOptions, *, model_digest: str) -> dict[str, Any]:
     """The model and those options that differ from their defaults and decide what the outputs hold."""
     default = {f.name: f.default for f in fields(options)}
-    asked = {k: v for k, v in asdict(options).items() if k not in _FREE and v != default[k]}
+    asked = {k: v for k, v in asdict(options).items() if k not in FREE | {"threads"} and v != default[k]}
     found: dict[str, Any] = json.loads(json.dumps({"model": model_digest, **asked}, default=str))
     return found
 

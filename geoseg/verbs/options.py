@@ -11,6 +11,11 @@ from geoseg.inference.executors.options import PATIENCE, RETRIES, ClusterOptions
 from geoseg.inference.options import PlanOptions
 from geoseg.raster.urls import refuse_credentials
 
+FREE = frozenset(
+    {"overwrite", "restart", "max_block_mb", "max_pixels", "to_come", *(f.name for f in fields(ClusterOptions))}
+)
+"""Options that say where and whether a scene runs, not what its outputs hold."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions(PlanOptions):

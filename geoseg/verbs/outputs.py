@@ -1,4 +1,4 @@
-"""Where a run's results go: the default names, folders, and what must be refused before any work starts."""
+"""Where a run's results go: the default names, folders, and what lies beside them."""
 
 from __future__ import annotations
 

@@ -9,10 +9,9 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from geoseg.inference.executors.options import ClusterOptions
 from geoseg.inference.pipeline import Progress
 from geoseg.models.source import ModelSource
-from geoseg.verbs.options import RunOptions
+from geoseg.verbs.options import FREE, RunOptions
 
 RUN_ATTRIBUTE = "geoseg_run"
 """Root attribute: the scene and options as they were asked for, and the versions of what computed."""
@@ -23,9 +22,6 @@ CARD_ATTRIBUTE = "geoseg_card"
 TIMING_ATTRIBUTE = "geoseg_timing"
 """Root attribute: seconds, pixels and memory of the run that finished the store."""
 
-_FREE = {"overwrite", "restart", "max_block_mb", "max_pixels", "to_come", *(f.name for f in fields(ClusterOptions))}
-"""Options that say where and whether a scene runs, not what its outputs hold."""
-
 _LONG = ("context_scores", "calibration", "training")
 """Entries of a card that may be megabytes."""
 
@@ -35,7 +31,7 @@ _DISTRIBUTIONS = ("numpy", "rasterio", "zarr", "dask", "torch", "segmentation-mo
 def run_attributes(model: ModelSource, options: RunOptions, *, scene: str | list[str]) -> dict[str, Any]:
     """Attributes of a store that is begun: what was asked for, and the model's card where there is one."""
     defaults = {f.name: f.default for f in fields(options)}
-    asked = {k: v for k, v in asdict(options).items() if k not in _FREE and v != defaults[k]}
+    asked = {k: v for k, v in asdict(options).items() if k not in FREE and v != defaults[k]}
     if "nodata" in asked:
         asked["nodata"] = str(asked["nodata"])  # JSON has no NaN
     run = {

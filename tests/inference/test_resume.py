@@ -17,7 +17,8 @@ from geoseg.errors import OutputError, OutputLockedError, PlanError
 from geoseg.inference import machine
 from geoseg.inference.pipeline import Progress
 from geoseg.inference.plan import Plan
-from geoseg.inference.resume import PLAN_ATTRIBUTE, continued_plan, find_unfinished, open_part
+from geoseg.inference.resume import continued_plan, find_unfinished, open_part
+from geoseg.inference.sameness import PLAN_ATTRIBUTE
 from geoseg.inference.tasks import TileTask
 from geoseg.inference.tilework import work_tile
 from geoseg.models.batching import BATCH_PIXELS

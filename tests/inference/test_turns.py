@@ -1,4 +1,4 @@
-"""Turns: places are never overdrawn, a device serves one run at a time, in order, and who waits can be stopped."""
+"""Turns: slots are never overdrawn, a device serves one run at a time, in order, and who waits can be stopped."""
 
 from __future__ import annotations
 

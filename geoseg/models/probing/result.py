@@ -10,7 +10,7 @@ from typing import Any
 from geoseg.geometry.lattice import round_up
 from geoseg.models.probing.seams import SeamCurve
 
-FORMAT = 1
+FORMAT = 2
 """Of the stored result; probes of another are not read."""
 
 TOLERANCE = 0.01

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from geoseg.ahead import in_order
 from geoseg.choices import PlannedRuntime
 from geoseg.errors import PlanError
-from geoseg.models.batching import ACTIVATION_BYTES_PER_PIXEL, BATCH_PIXELS, MOST_PATCHES
+from geoseg.models.batching import ACTIVATION_BYTES_PER_PIXEL, BATCH_PIXELS, MOST_PATCHES, streams_of
 from geoseg.models.bundle import Bundle
 from geoseg.models.probing.result import TOLERANCE, ProbedField, ProbedSpeed, ProbeResult
 from geoseg.models.probing.seams import FITS, Classes, Frame, SeamCurve, places, seam_curve
@@ -97,7 +99,10 @@ class _Work:
 
     def __init__(self, bundle: Bundle, frames: Sequence[Frame], *, place: Place) -> None:
         self._card, self._frames, self._place = bundle.card, frames, place
-        self._predictor = make_predictor(bundle, device=place.device, runtime=place.runtime)
+        self._callers = streams_of(place.runtime, place.cores or 1)  # as a run has
+        self._predictor = make_predictor(
+            bundle, device=place.device, runtime=place.runtime, threads=place.cores, streams=self._callers
+        )
         self._network = bundle.load_network().requires_grad_(False)
         self._kind = place.device.split(":")[0]
 
@@ -154,7 +159,9 @@ class _Work:
         if not jobs:
             raise PlanError(f"no patch of {', '.join(str(s) for s in sizes)} px fits into memory: name smaller --sizes")
         place = self._place
-        return probe_speeds(self._run, jobs, device=place.device, cores=place.cores, progress=progress)
+        return probe_speeds(
+            self._run, jobs, device=place.device, cores=place.cores, callers=self._callers, progress=progress
+        )
 
     def _batches(self, sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
         """(size, batch): one patch, and as many as the planner would take."""
@@ -190,10 +197,16 @@ class _Work:
     def _batched(self, patches: Sequence[Frame]) -> Iterator[npt.NDArray[np.float32]]:
         """(n, K, s, s) logits of patches of one size, batch by batch."""
         many = max(1, BATCH_PIXELS["cpu"] // patches[0].side ** 2)
-        for first in range(0, len(patches), many):
-            part = patches[first : first + many]
-            answer = self._predictor.logits(np.stack([p.pixels for p in part]), np.stack([p.valid for p in part]))
-            yield _array(answer)
+        parts = (patches[first : first + many] for first in range(0, len(patches), many))
+        if self._callers == 1:  # PyTorch's threads are this thread's own
+            yield from map(self._answer, parts)
+            return
+        with ThreadPoolExecutor(self._callers, "geoseg-probe") as pool:
+            yield from in_order(pool, self._answer, parts, ahead=self._callers + 1)
+
+    def _answer(self, part: Sequence[Frame]) -> npt.NDArray[np.float32]:
+        """(n, K, s, s) logits of one batch."""
+        return _array(self._predictor.logits(np.stack([p.pixels for p in part]), np.stack([p.valid for p in part])))
 
     def _logits(self, patches: Sequence[Frame]) -> npt.NDArray[np.float32]:
         return np.concatenate([*self._batched(patches)])

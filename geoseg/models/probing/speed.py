@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,7 @@ def probe_speeds(
     *,
     device: str,
     cores: int | None = None,
+    callers: int = 1,
     progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[ProbedSpeed, ...]:
     """Times batches: each is run once to warm up and watch its memory, then in rounds, so that moods hit all alike.
@@ -58,6 +60,8 @@ def probe_speeds(
         device: ``cpu`` or a CUDA device.
         cores: that a pass keeps busy on a free machine: the processor time that it got tells what other work left of
             them. None: nothing is to be told from that.
+        callers: that ``run`` serves at once, as it will in a run: a pass is one batch of each, and what it takes is
+            shared out among them.
         progress: told what is being done, and which batches are left out because they cannot be run.
 
     Raises:
@@ -68,7 +72,7 @@ def probe_speeds(
     for k, job in enumerate(jobs):
         progress(f"memory, {job.batch} x {job.size} px")
         try:
-            memory[k] = _warm(run, job, device=device)
+            memory[k] = _warm(run, job, device=device, callers=callers)
         except PlanError as error:
             refused = error
             progress(f"left out: {error}")
@@ -80,19 +84,30 @@ def probe_speeds(
         for k, found in passes.items():
             inputs = jobs[k].inputs
             spent, started = time.process_time(), time.perf_counter()
-            run(*inputs)
+            _pass(run, inputs, callers=callers)
             seconds, spent = time.perf_counter() - started, time.process_time() - spent
-            found.append((seconds, 1.0 if cores is None else min(1.0, spent / (seconds * cores * _BUSY))))
+            share = 1.0 if cores is None else min(1.0, spent / (seconds * cores * _BUSY))
+            found.append((seconds / callers, share))
     return tuple(_speed(jobs[k], found, taken=memory[k]) for k, found in passes.items())
 
 
-def _warm(run: Run, job: Job, *, device: str) -> int | None:
-    """Bytes that a first pass takes; None where they fitted into what the process held, or cannot be told."""
+def _warm(run: Run, job: Job, *, device: str, callers: int) -> int | None:
+    """Bytes that a batch takes; None where they fitted into what the process held, or cannot be told."""
     inputs = job.inputs
     with peak_memory(device) as peak:
-        run(*inputs)
+        _pass(run, inputs, callers=callers)
     taken = peak()
-    return None if taken is None or taken < 4 * inputs[0].size else taken
+    return None if taken is None or taken < 4 * inputs[0].size * callers else taken // callers
+
+
+def _pass(run: Run, inputs: tuple[npt.NDArray[np.generic], npt.NDArray[np.bool_]], *, callers: int) -> None:
+    """One batch of each caller, at once."""
+    if callers == 1:  # PyTorch's threads are this thread's own
+        run(*inputs)
+        return
+    with ThreadPoolExecutor(callers, "geoseg-probe") as pool:
+        for done in [pool.submit(run, *inputs) for _ in range(callers)]:
+            done.result()
 
 
 def _speed(job: Job, passes: list[tuple[float, float]], *, taken: int | None) -> ProbedSpeed:

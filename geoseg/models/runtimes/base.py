@@ -67,5 +67,6 @@ def failure(error: Exception, shape: tuple[int, ...], *, multiple: int) -> PlanE
     """
     reason = " ".join(str(error).split())
     if is_out_of_memory(error):
-        return OutOfMemoryError(f"out of memory with {described(shape)}: use a smaller --batch-size or --patch-size")
+        smaller = "--patch-size" if shape[0] == 1 else "--batch-size or --patch-size"
+        return OutOfMemoryError(f"out of memory with {described(shape)}: use a smaller {smaller}")
     return PlanError(f"the network does not take {described(shape)} (multiples of {multiple} were planned): {reason}")

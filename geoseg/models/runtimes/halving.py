@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import numpy as np
@@ -17,9 +18,14 @@ _LOG = logging.getLogger(__name__)
 
 _HALVED = "batch halved to "
 
+_ALONE = "patches are computed one after the other, no longer two at once: memory ran out"
+
 
 class HalvingPredictor:
     """Runs another predictor, in smaller batches from the first time that memory does not take one.
+
+    Where several call at once, and memory does not take a single patch, it is tried once more alone; from then on
+    callers wait for each other.
 
     Args:
         inner: raises OutOfMemoryError where memory runs out.
@@ -29,7 +35,9 @@ class HalvingPredictor:
         self.inner = inner
         self.multiple = inner.multiple
         self._most: int | None = None
-        self._lock = threading.Lock()  # several may call
+        self._changed = threading.Condition()
+        self._inside = 0
+        self._together = self._alone = False
 
     def notes(self, batch: int) -> tuple[str, ...]:
         """What the user of a run should know of how it was computed.
@@ -38,9 +46,9 @@ class HalvingPredictor:
             batch: the largest of the run, patches: an earlier run's limit does not concern one that keeps to it.
         """
         own: tuple[str, ...] = getattr(self.inner, "notes", ())
-        if self._most is None or batch <= self._most:
-            return own
-        return (*own, _halved(self._most))
+        if self._most is not None and batch > self._most:
+            own = (*own, _halved(self._most))
+        return (*own, _ALONE) if self._alone else own
 
     def logits(self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_]) -> Logits:
         """See :class:`geoseg.models.runtimes.base.Predictor`.
@@ -66,24 +74,47 @@ class HalvingPredictor:
         while first < len(pixels):
             part = slice(first, first + most)
             try:
-                found.append(ask(pixels[part], valid[part]))
+                with self._turn():
+                    found.append(ask(pixels[part], valid[part]))
             except OutOfMemoryError:
-                most = min(most, len(pixels) - first) // 2
-                if most == 0:
+                halved = min(most, len(pixels) - first) // 2
+                if halved == 0 and (self._alone or not self._together):
                     raise
             else:
                 first += most
                 continue
-            self._halve(most)  # outside the handler, whose exception keeps the failed batch's tensors alive
+            # outside the handler, whose exception keeps the failed batch's tensors alive
+            most = max(1, halved)
+            self._keep_to(most if halved else None)
         return found[0] if len(found) == 1 else _joined(found)
 
-    def _halve(self, most: int) -> None:
-        """Keeps to so many patches from now on, and says it, unless another caller came to fewer meanwhile."""
-        with self._lock:
-            if self._most is not None and self._most <= most:
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Waits for the others, once that is called for."""
+        with self._changed:
+            while self._alone and self._inside:
+                self._changed.wait()
+            self._inside += 1
+            self._together = self._together or self._inside > 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._changed.notify_all()
+
+    def _keep_to(self, most: int | None) -> None:
+        """Keeps to so many patches from now on, None: to one caller; and says it, if no other caller has meanwhile."""
+        with self._changed:
+            if most is None:
+                if self._alone:
+                    return
+                self._alone = True
+            elif self._most is not None and self._most <= most:
                 return
-            self._most = most
-        _LOG.warning(_halved(most))
+            else:
+                self._most = most
+        _LOG.warning(_ALONE if most is None else _halved(most))
 
 
 def _halved(most: int) -> str:
@@ -100,9 +131,9 @@ def with_notes(told: list[str], more: tuple[str, ...]) -> list[str]:
     return [note for note in found if note == least or note not in halved]
 
 
-def _joined(parts: list[Logits]) -> Logits:
+def _joined(parts: list[Any]) -> Any:
     if isinstance(parts[0], np.ndarray):
         return np.concatenate(parts)
     import torch
 
-    return torch.cat(parts)  # type: ignore[arg-type]
+    return torch.cat(parts)

@@ -131,8 +131,8 @@ class OpenVinoPredictor:
         """
         with self._lock:
             compiled = self._compiled_for((dtype, shape, decide))
-            compiled.users += 1
             request = compiled.free.pop() if compiled.free else compiled.model.create_infer_request()
+            compiled.users += 1
         try:
             yield request
             compiled.free.append(request)  # not after an error: nobody knows its state then

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,43 @@ def test_several_callers_come_to_the_smallest_batch_and_it_is_said_once_each(cap
     assert predictor.notes(4)[0].startswith("batch halved to 1")
     said = [record.message for record in caplog.records]
     assert len(said) == len({*said})
+
+
+class Crowded(Narrow):
+    """Has memory for one caller at a time."""
+
+    def __init__(self) -> None:
+        super().__init__(9, tensors=False)
+        self.lock, self.meeting = threading.Lock(), threading.Barrier(2)
+        self.inside = self.calls = 0
+
+    def logits(self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_]) -> Logits:
+        with self.lock:
+            self.inside += 1
+            self.calls += 1
+            first_two = self.calls <= 2
+        try:
+            if first_two:
+                self.meeting.wait(10)
+            if self.inside > 1:
+                raise OutOfMemoryError("out of memory")
+            time.sleep(0.01)
+            if self.inside > 1:
+                raise OutOfMemoryError("out of memory")
+            return super().logits(pixels, valid)
+        finally:
+            with self.lock:
+                self.inside -= 1
+
+
+def test_callers_wait_for_each_other_where_memory_takes_one_at_a_time() -> None:
+    predictor = HalvingPredictor(Crowded())
+    pixels, valid = np.random.default_rng(0).integers(0, 9, (12, 2, 4, 4)), np.ones((12, 4, 4), bool)
+    with ThreadPoolExecutor(2) as pool:
+        found = [*pool.map(lambda k: predictor.logits(pixels[k : k + 1], valid[k : k + 1]), range(12))]
+    assert np.array_equal(np.concatenate(found), pixels[:, :1])
+    (note,) = predictor.notes(1)
+    assert "one after the other" in note
 
 
 class Hungry(nn.Module):
