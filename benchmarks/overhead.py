@@ -4,7 +4,8 @@
 
 Both are whole processes and alternate. The bare one imports the runtime, loads the network, and runs as many patches of
 the plan's size as the plan has, on random pixels, normalisation included, as many at once as the runtime takes; it
-reads, stitches and writes nothing. Told
+reads, stitches and writes nothing. Where a runtime takes several, a plain loop, one patch after the other on all
+threads, runs beside it. Told
 are wall seconds of each, and the median of the rounds' ratios, once against the bare process and once against its
 forward passes alone.
 """
@@ -23,8 +24,8 @@ KEYS = ("threads", "patch_size", "batch_size", "patches", "runtime")
 """Of a plan: what the bare process is told."""
 
 
-def bare(plan_json: str) -> None:
-    """The bare process: prints the seconds of its forward passes."""
+def bare(plan_json: str, callers: int) -> None:
+    """The bare process: prints the seconds of its forward passes; ``callers`` 0: as many at once as the plan's run."""
     from concurrent.futures import ThreadPoolExecutor
 
     import numpy as np
@@ -38,7 +39,7 @@ def bare(plan_json: str) -> None:
         import torch
 
         torch.set_num_threads(plan["threads"])
-    streams = streams_of(plan["runtime"], plan["threads"])
+    streams = callers or streams_of(plan["runtime"], plan["threads"])
     predictor = make_predictor(open_bundle(), runtime=plan["runtime"], threads=plan["threads"], streams=streams)
     height, width = plan["patch_size"]
     batch = plan["batch_size"]
@@ -71,7 +72,7 @@ def main() -> None:
     outputs = [WORK / "overhead.tif", WORK / "overhead.zarr"]
     plan = run_child([*GEOSEG, "plan", str(scene), "--json", *running]).stdout
     slim = json.dumps({k: json.loads(plan)[k] for k in KEYS})
-    rows, ratios, forward_ratios = [], [], []
+    rows, ratios, forward_ratios, loop_ratios = [], [], [], []
     for number in range(asked.rounds):
         for path in outputs:
             shutil.rmtree(path, ignore_errors=True) if path.suffix == ".zarr" else path.unlink(missing_ok=True)
@@ -79,27 +80,37 @@ def main() -> None:
             [*GEOSEG, "predict", str(scene), "-q", "--json", "--restart", *running, *(f"-o{p}" for p in outputs)]
         )
         other = run_child([sys.executable, __file__, "bare", slim])
+        loop = (
+            run_child([sys.executable, __file__, "bare", slim, "1"])
+            if json.loads(slim)["runtime"] == "openvino"
+            else other
+        )
         forward = float(other.stdout)
         busy = json.loads(ours.stdout)["seconds"]
         ratios.append(ours.seconds / other.seconds)
         forward_ratios.append(ours.seconds / forward)
+        loop_ratios.append(ours.seconds / loop.seconds)
         rows.append(
-            [number + 1, f"{ours.seconds:.1f}", f"{other.seconds:.1f}", f"{forward:.1f}", f"{ratios[-1]:.3f}",
-             f"{forward_ratios[-1]:.3f}", f"{busy['compute']:.1f}", f"{busy['finish']:.1f}",
+            [number + 1, f"{ours.seconds:.1f}", f"{other.seconds:.1f}", f"{forward:.1f}", f"{loop.seconds:.1f}",
+             f"{ratios[-1]:.3f}", f"{forward_ratios[-1]:.3f}", f"{loop_ratios[-1]:.3f}",
+             f"{ours.cpu_seconds:.0f}, {other.cpu_seconds:.0f}", f"{busy['finish']:.1f}",
              f"{ours.peak_rss_bytes / 1e9:.2f}"]
         )  # fmt: skip
     print(
         f"{machine()}; {asked.side} x {asked.side} px, {json.loads(plan)['patches']} patches,"
         f" {json.loads(plan)['runtime']}\n"
     )
-    header = ["round", "predict s", "bare process s", "its forward s", "ratio", "ratio to forward", "compute busy s",
-              "finish s", "peak GB"]  # fmt: skip
+    header = ["round", "predict s", "bare process s", "its forward s", "plain loop s", "ratio", "ratio to forward",
+              "ratio to loop", "CPU s of predict, bare", "finish s", "peak GB"]  # fmt: skip
     print(table(header, rows))
-    print(f"\nmedian ratio {median(ratios):.3f}; to the forward passes alone {median(forward_ratios):.3f}")
+    print(
+        f"\nmedian ratio {median(ratios):.3f}; to the forward passes alone {median(forward_ratios):.3f}; to the plain"
+        f" loop {median(loop_ratios):.3f}"
+    )
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["bare"]:
-        bare(sys.argv[2])
+        bare(sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 0)
     else:
         main()
