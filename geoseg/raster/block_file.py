@@ -15,6 +15,7 @@ from geoseg.errors import OutputError
 from geoseg.geometry.geobox import GeoBox
 from geoseg.geometry.windows import Window
 from geoseg.raster.atomic import output_errors, put_in_place, refuse_existing, refuse_unwritable, remove
+from geoseg.raster.geopackage import GPKG_OPTIONS
 from geoseg.raster.geotiff import geotiff_writer
 
 SUFFIXES = (".gpkg", ".tif", ".tiff")
@@ -64,7 +65,7 @@ def _write_pixels(
     height, width = (-(-length // block) for length in box.shape)
     a, b, c, d, e, f = box.transform
     coarse = replace(box, shape=(height, width), gcps=(), rpcs=())
-    if box.is_placed and not (box.gcps or box.rpcs):
+    if not (box.gcps or box.rpcs):
         coarse = replace(coarse, transform=(a * block, b * block, c, d * block, e * block, f))
     values = np.full((len(bands), height, width), np.nan, np.float32)
     for k, name in enumerate(bands):
@@ -77,6 +78,7 @@ def _write_pixels(
         nodata=float("nan"),
         tags={"GEOSEG_BLOCK": str(block)},
         names=bands,
+        gray=True,
     ) as write:
         write(values, Window.whole(coarse.shape))
 
@@ -103,6 +105,7 @@ def _write_squares(target: Path, columns: Mapping[str, npt.NDArray[Any]], *, box
                 driver="GPKG",
                 geometry_type="Polygon",
                 crs=box.crs,
+                **GPKG_OPTIONS,
             )
         except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pyogrio.errors.FeatureError) as error:
             remove(part)

@@ -51,6 +51,9 @@ _KINDS: Mapping[str, tuple[str, str, str]] = {
 
 _RASTERS = ("classes", "zarr")
 
+_CHANGING = ("classes_names",)
+"""Of files that ``evaluate`` writes scores into later: sizes and checksums would be false then."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemContent:
@@ -154,7 +157,7 @@ def _asset(path: Path | str, target: Path, content: ItemContent) -> tuple[str, d
     if key in _RASTERS:
         asset["bands"] = [{"name": "classes", "data_type": "uint8", "nodata": IGNORE}]
         asset["classification:classes"] = _classes(content.legend)
-    if isinstance(path, Path) and path.is_file():
+    if isinstance(path, Path) and path.is_file() and key not in _CHANGING:
         asset |= _file(path)
     return key, asset
 

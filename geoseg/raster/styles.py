@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 from geoseg.errors import OutputError
 from geoseg.legend import Color, Legend
 from geoseg.raster.atomic import output_errors, part_path, put_in_place, remove
+from geoseg.raster.strangers import has_own_map, stranger_beside
 
 Kind = Literal["raster", "vector"]
 """Pixels of class ids in band 1, or polygons with a class id each."""
@@ -67,20 +68,37 @@ def sld(legend: Legend, *, kind: Kind = "vector") -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{_text(root)}'
 
 
-def style_paths(data: Path, *, kind: Kind) -> tuple[Path, Path]:
+def style_paths(data: Path, *, kind: Kind) -> tuple[Path, ...]:
     """Where the styles of a file lie.
 
     Returns:
         ``map.qml``, which QGIS loads with ``map.tif``, ``map.fgb`` and ``map.geojson``, and ``map.sld`` of rasters or
-        ``map.polygons.sld``: one SLD cannot serve both.
+        ``map.polygons.sld``: one SLD cannot serve both. No ``.qml`` where a raster that is not geoseg's has that stem,
+        because QGIS would draw it by that style. Of a Zarr store the ``.qml`` alone: no map server takes another.
     """
-    return data.with_suffix(".qml"), data.with_suffix(".sld" if kind == "raster" else ".polygons.sld")
+    found = () if stranger_beside(data) else (data.with_suffix(".qml"),)
+    if data.suffix.lower() == ".zarr":
+        return found
+    return (*found, data.with_suffix(".sld" if kind == "raster" else ".polygons.sld"))
 
 
-def write_styles(data: Path, legend: Legend, *, kind: Kind, overwrite: bool = False) -> tuple[Path, Path]:
-    """Writes both styles beside a file, the QML for both kinds; each is whole or not there.
+def style_notes(data: Path, *, kind: Kind) -> tuple[str, ...]:
+    """Why a file has no ``.qml``, where QGIS would look for one; empty if it has, or needs none."""
+    if kind == "vector" and data.suffix.lower() not in (".fgb", ".geojson"):
+        return ()
+    stranger = stranger_beside(data)
+    if stranger is None:
+        return ()
+    style = data.with_suffix(".qml").name
+    return (f"{style} is not written: QGIS would draw {stranger.name} by it; give {data.name} a name of its own",)
 
-    A style that is there already may be somebody's own work: it stays, unless ``overwrite`` says otherwise.
+
+def write_styles(data: Path, legend: Legend, *, kind: Kind, overwrite: bool = False) -> tuple[Path, ...]:
+    """Writes the styles of a file beside it; each is whole or not there.
+
+    The ``.qml`` speaks of polygons, and of pixels where a map of geoseg's lies at that stem. A style that is there
+    already may be somebody's own work: it stays, unless ``overwrite`` says otherwise, or it is word for word what
+    geoseg writes of this legend for one kind.
 
     Returns:
         The paths.
@@ -89,8 +107,13 @@ def write_styles(data: Path, legend: Legend, *, kind: Kind, overwrite: bool = Fa
         OutputError: if one cannot be written.
     """
     targets = style_paths(data, kind=kind)
-    for target, text in zip(targets, (qml(legend), sld(legend, kind=kind)), strict=True):
-        if target.exists() and not overwrite:
+    for target in targets:
+        if target.suffix == ".sld":
+            text, own = sld(legend, kind=kind), []
+        else:
+            text = qml(legend, kind=None if kind == "raster" or has_own_map(data) else "vector")
+            own = [qml(legend, kind=each) for each in _KINDS]  # one for both is left
+        if target.exists() and not overwrite and _text_of(target) not in own:
             continue
         part = part_path(target)
         with output_errors(target):
@@ -100,6 +123,14 @@ def write_styles(data: Path, legend: Legend, *, kind: Kind, overwrite: bool = Fa
             finally:
                 remove(part)
     return targets
+
+
+def _text_of(path: Path) -> str | None:
+    """The text of a file; None if it is none."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def _refuse_unknown(*kinds: str) -> None:

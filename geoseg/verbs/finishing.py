@@ -22,7 +22,7 @@ from geoseg.raster.label_reading import read_labels
 from geoseg.raster.labels import LabelInfo
 from geoseg.raster.locations import PLAN_DIGEST, root_attributes
 from geoseg.raster.quicklook import write_quicklook
-from geoseg.raster.styles import write_styles
+from geoseg.raster.styles import style_notes, write_styles
 from geoseg.raster.tags import LEGEND_TAG, METRICS_TAG, read_tags
 from geoseg.raster.zarr_store import ResultStore, finish_store
 from geoseg.verbs.export_options import ExportOptions
@@ -101,6 +101,11 @@ def finish(
         source = map_of_store(store, scene=stem_of(plan.recipe.uris[0]))
         asked = ExportOptions(overwrite=options.overwrite)
         for text in write_polygons(source, files.vectors, asked, check=check).notes:
+            note(text)
+    for raster in files.rasters:
+        if raster != files.cog:  # a store: after the polygons, which know nothing of one that is to come
+            write_styles(raster, plan.legend, kind="raster", overwrite=options.overwrite)
+        for text in style_notes(raster, kind="raster"):
             note(text)
     if files.preview is not None:
         enter("preview")

@@ -26,7 +26,7 @@ from geoseg.polygons.survey import join_graph
 from geoseg.raster.class_map import ClassMap
 from geoseg.raster.locations import PLAN_DIGEST
 from geoseg.raster.polygon_rows import RowMaker, row_maker
-from geoseg.raster.styles import write_styles
+from geoseg.raster.styles import style_notes, write_styles
 from geoseg.raster.vector import VectorLayer, geojson_notes, staged, write_vectors
 from geoseg.verbs.export_options import ExportOptions, chosen_ids
 
@@ -122,6 +122,7 @@ def write_polygons(
     if layer.legend is not None:
         for target in targets:
             write_styles(target, layer.legend, kind="vector", overwrite=options.overwrite)
+            totals.notes += style_notes(target, kind="vector")
     return totals
 
 

@@ -131,7 +131,7 @@ def test_styles_lie_beside_and_stay_unless_told(store: Path, tmp_path: Path) -> 
     for style in (tmp_path / "b.qml", tmp_path / "a.polygons.sld", tmp_path / "b.polygons.sld"):
         assert all(name in style.read_text() for name in LEGEND.names)
     export(store, tmp_path / "a.gpkg", overwrite=True)
-    assert (tmp_path / "a.qml").read_text() == qml(LEGEND)
+    assert (tmp_path / "a.qml").read_text() == qml(LEGEND, kind="vector")
 
 
 def test_confidence_is_the_mean_over_the_polygon(tmp_path: Path) -> None:
