@@ -40,13 +40,22 @@ def qml(legend: Legend, *, kind: Kind | None = None) -> str:
     """
     kinds = _KINDS if kind is None else (kind,)
     _refuse_unknown(*kinds)
-    root = ET.Element("qgis", version="3.28.0", styleCategories="Symbology")
-    if "raster" in kinds:
-        root.append(_paletted(legend))
-    if "vector" in kinds:
-        root.append(_categorized(legend))
-    ET.SubElement(root, "blendMode").text = "0"
-    return f"<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n{_text(root)}"
+    return _document(
+        *([_paletted(legend)] if "raster" in kinds else []), *([_categorized(legend)] if "vector" in kinds else [])
+    )
+
+
+def gray_qml(*, highest: float) -> str:
+    """A QGIS layer style: band 1 from black (0) to white (``highest``)."""
+    pipe = ET.Element("pipe")
+    renderer = ET.SubElement(
+        pipe,
+        "rasterrenderer",
+        {"type": "singlebandgray", "grayBand": "1", "gradient": "BlackToWhite", "opacity": "1", "alphaBand": "-1"},
+    )
+    stretch = ET.SubElement(renderer, "contrastEnhancement")
+    _fill(stretch, {"minValue": "0", "maxValue": f"{highest:g}", "algorithm": "StretchToMinimumMaximum"})
+    return _document(pipe)
 
 
 def sld(legend: Legend, *, kind: Kind = "vector") -> str:
@@ -109,20 +118,34 @@ def write_styles(data: Path, legend: Legend, *, kind: Kind, overwrite: bool = Fa
     targets = style_paths(data, kind=kind)
     for target in targets:
         if target.suffix == ".sld":
-            text, own = sld(legend, kind=kind), []
-        else:
-            text = qml(legend, kind=None if kind == "raster" or has_own_map(data) else "vector")
-            own = [qml(legend, kind=each) for each in _KINDS]  # one for both is left
-        if target.exists() and not overwrite and _text_of(target) not in own:
+            _write(target, sld(legend, kind=kind), overwrite=overwrite)
             continue
-        part = part_path(target)
-        with output_errors(target):
-            try:
-                part.write_text(text, encoding="utf-8")
-                put_in_place(part, target)
-            finally:
-                remove(part)
+        text = qml(legend, kind=None if kind == "raster" or has_own_map(data) else "vector")
+        own = [qml(legend, kind=each) for each in _KINDS]  # one for both is left
+        _write(target, text, overwrite=overwrite or _text_of(target) in own)
     return targets
+
+
+def write_qml(data: Path, text: str, *, overwrite: bool = False) -> None:
+    """Writes a ``.qml`` of a raster beside it, whole or not at all, by the rules of ``write_styles``.
+
+    Raises:
+        OutputError: if it cannot be written.
+    """
+    if stranger_beside(data) is None:
+        _write(data.with_suffix(".qml"), text, overwrite=overwrite)
+
+
+def _write(target: Path, text: str, *, overwrite: bool) -> None:
+    if target.exists() and not overwrite:
+        return
+    part = part_path(target)
+    with output_errors(target):
+        try:
+            part.write_text(text, encoding="utf-8")
+            put_in_place(part, target)
+        finally:
+            remove(part)
 
 
 def _text_of(path: Path) -> str | None:
@@ -193,6 +216,14 @@ def _polygon_rule(class_id: int, name: str, color: Color) -> ET.Element:
     fill = ET.SubElement(ET.SubElement(rule, "PolygonSymbolizer"), "Fill")
     ET.SubElement(fill, "CssParameter", name="fill").text = _hex(color)
     return rule
+
+
+def _document(*parts: ET.Element) -> str:
+    """A layer style of QGIS."""
+    root = ET.Element("qgis", version="3.28.0", styleCategories="Symbology")
+    root.extend(parts)
+    ET.SubElement(root, "blendMode").text = "0"
+    return f"<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n{_text(root)}"
 
 
 def _fill(element: ET.Element, items: Mapping[str, str]) -> None:

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geoseg.errors import OutputError
-from geoseg.raster.preview import write_preview
 from geoseg.legend import Legend
+from geoseg.raster.preview import write_preview
 from geoseg.raster.styles import CLASS_FIELD, qml, sld, style_notes, style_paths, write_styles
 from geoseg.raster.tags import LEGEND_TAG
 

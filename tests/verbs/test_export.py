@@ -213,6 +213,7 @@ def test_a_map_that_is_nowhere_is_in_pixels(tmp_path: Path, suffix: str) -> None
     frame = read(tmp_path / f"out{suffix}")
     assert any("pixels (area_px" in note for note in made.notes)
     assert any("no legend" in note for note in made.notes)
+    assert any("upwards, mirrored" in note for note in made.notes)
     assert frame["area_px"].sum() == (CLASSES != 255).sum()
     assert set(frame["name"]) == {"class 0", "class 1", "class 4"}
     if suffix != ".geojson":
