@@ -15,7 +15,9 @@ from geoseg.errors import OutputError
 from geoseg.geometry.geobox import GeoBox
 from geoseg.geometry.windows import Window
 from geoseg.raster.atomic import output_errors, put_in_place, refuse_existing, refuse_unwritable, remove
+from geoseg.raster.geopackage import GPKG_OPTIONS
 from geoseg.raster.geotiff import geotiff_writer
+from geoseg.raster.styles import gray_qml, write_qml
 
 SUFFIXES = (".gpkg", ".tif", ".tiff")
 LAYER = "blocks"
@@ -35,7 +37,13 @@ def refuse_block_path(target: Path, *, overwrite: bool) -> None:
 
 
 def write_blocks(
-    target: Path, columns: Mapping[str, npt.NDArray[Any]], *, box: GeoBox, block: int, bands: tuple[str, ...]
+    target: Path,
+    columns: Mapping[str, npt.NDArray[Any]],
+    *,
+    box: GeoBox,
+    block: int,
+    bands: tuple[str, ...],
+    overwrite: bool = False,
 ) -> None:
     """Writes scores of blocks; an existing file is replaced.
 
@@ -45,7 +53,9 @@ def write_blocks(
         box: the grid of the map.
         block: side of the blocks, pixels. In a GeoPackage those at the map's edge are cut; a GeoTIFF's last pixels
             reach beyond it.
-        bands: names of the columns that become bands of a GeoTIFF, as float32, NaN where there is no score.
+        bands: names of the columns that become bands of a GeoTIFF, as float32, NaN where there is no score; the first
+            goes from 0 to 1, and a ``.qml`` beside it has QGIS draw that one.
+        overwrite: replace a ``.qml`` that is there.
 
     Raises:
         OutputError: if it cannot be written.
@@ -55,16 +65,22 @@ def write_blocks(
     if target.suffix.lower() == ".gpkg":
         _write_squares(target, columns, box=box, block=block)
     else:
-        _write_pixels(target, columns, box=box, block=block, bands=bands)
+        _write_pixels(target, columns, box=box, block=block, bands=bands, overwrite=overwrite)
 
 
 def _write_pixels(
-    target: Path, columns: Mapping[str, npt.NDArray[Any]], *, box: GeoBox, block: int, bands: tuple[str, ...]
+    target: Path,
+    columns: Mapping[str, npt.NDArray[Any]],
+    *,
+    box: GeoBox,
+    block: int,
+    bands: tuple[str, ...],
+    overwrite: bool,
 ) -> None:
     height, width = (-(-length // block) for length in box.shape)
     a, b, c, d, e, f = box.transform
     coarse = replace(box, shape=(height, width), gcps=(), rpcs=())
-    if box.is_placed and not (box.gcps or box.rpcs):
+    if not (box.gcps or box.rpcs):
         coarse = replace(coarse, transform=(a * block, b * block, c, d * block, e * block, f))
     values = np.full((len(bands), height, width), np.nan, np.float32)
     for k, name in enumerate(bands):
@@ -79,6 +95,7 @@ def _write_pixels(
         names=bands,
     ) as write:
         write(values, Window.whole(coarse.shape))
+    write_qml(target, gray_qml(highest=1.0), overwrite=overwrite)  # of three bands and more QGIS makes a composite
 
 
 def _write_squares(target: Path, columns: Mapping[str, npt.NDArray[Any]], *, box: GeoBox, block: int) -> None:
@@ -103,6 +120,7 @@ def _write_squares(target: Path, columns: Mapping[str, npt.NDArray[Any]], *, box
                 driver="GPKG",
                 geometry_type="Polygon",
                 crs=box.crs,
+                **GPKG_OPTIONS,
             )
         except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pyogrio.errors.FeatureError) as error:
             remove(part)

@@ -1,4 +1,4 @@
-"""Layer styles in a GeoPackage, where QGIS looks for them."""
+"""GeoPackages as QGIS likes them: their version, and layer styles where it looks for them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 
 from geoseg.errors import OutputError
 from geoseg.raster.atomic import failure
+
+GPKG_OPTIONS = {"VERSION": "1.3"}
+"""Of 1.4, GDAL 3.6 and QGIS with it warn that they know only parts."""
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS layer_styles (

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from geoseg.legend import IGNORE, Legend
 from geoseg.raster.atomic import output_errors, part_path, put_in_place, remove
+from geoseg.raster.tags import QUICKLOOK_TAG
 
 _SWATCH = 18
 """Side of a legend's colour square in pixels; text is as high."""
@@ -50,10 +52,12 @@ def write_preview(
     sheet = Image.new("RGB", (picture.width + strip.width, max(picture.height, strip.height)), _PAPER)
     sheet.paste(picture, (0, 0))
     sheet.paste(strip, (picture.width, 0))
+    items = PngInfo()
+    items.add_text(QUICKLOOK_TAG, "classes over the scene")
     part = part_path(target)
     with output_errors(target):
         try:
-            sheet.save(part, format="PNG")
+            sheet.save(part, format="PNG", pnginfo=items)
             put_in_place(part, target)
         finally:
             remove(part)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from geoseg.errors import OutputError, SampleError, SceneReadError
 from geoseg.geometry.geobox import GeoBox
 from geoseg.raster.atomic import output_errors, put_in_place, refuse_existing, refuse_unwritable, remove
+from geoseg.raster.geopackage import GPKG_OPTIONS
 
 SAMPLE, STRATA = "sample", "strata"
 """The layers."""
@@ -112,6 +113,7 @@ def write_sample(
                 geometry_type="Polygon" if polygons else "Point",
                 crs=box.crs,
                 layer_metadata=dict(about),
+                **GPKG_OPTIONS,
             )
             columns = _strata_columns(strata)
             pyogrio.raw.write(

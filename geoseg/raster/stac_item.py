@@ -32,16 +32,14 @@ MODEL = f"{_BASE}/mlm/v1.4.0/schema.json"
 _COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 
 _KINDS: Mapping[str, tuple[str, str, str]] = {
-    ".tif": ("classes", _COG, "data"),
-    ".tiff": ("classes", _COG, "data"),
+    **dict.fromkeys((".tif", ".tiff"), ("classes", _COG, "data")),
     ".zarr": ("zarr", "application/vnd.zarr", "data"),
     ".gpkg": ("polygons", "application/geopackage+sqlite3", "data"),
     ".parquet": ("polygons_parquet", "application/vnd.apache.parquet", "data"),
     ".fgb": ("polygons_flatgeobuf", "application/vnd.flatgeobuf", "data"),
     ".geojson": ("polygons_geojson", "application/geo+json", "data"),
     ".png": ("preview", "image/png", "overview"),
-    ".html": ("report", "text/html", "metadata"),
-    ".htm": ("report", "text/html", "metadata"),
+    **dict.fromkeys((".html", ".htm"), ("report", "text/html", "metadata")),
     ".qml": ("style_qgis", "application/xml", "style"),
     ".sld": ("style_sld", "application/vnd.ogc.sld+xml", "style"),
     ".polygons.sld": ("style_sld_polygons", "application/vnd.ogc.sld+xml", "style"),
@@ -50,6 +48,7 @@ _KINDS: Mapping[str, tuple[str, str, str]] = {
 """By suffix: key, media type and role of an asset."""
 
 _RASTERS = ("classes", "zarr")
+_CHANGING = ("classes_names",)  # ``evaluate`` writes scores into it later: size and checksum would be false then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +153,7 @@ def _asset(path: Path | str, target: Path, content: ItemContent) -> tuple[str, d
     if key in _RASTERS:
         asset["bands"] = [{"name": "classes", "data_type": "uint8", "nodata": IGNORE}]
         asset["classification:classes"] = _classes(content.legend)
-    if isinstance(path, Path) and path.is_file():
+    if isinstance(path, Path) and path.is_file() and key not in _CHANGING:
         asset |= _file(path)
     return key, asset
 

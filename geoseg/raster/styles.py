@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 from geoseg.errors import OutputError
 from geoseg.legend import Color, Legend
 from geoseg.raster.atomic import output_errors, part_path, put_in_place, remove
+from geoseg.raster.strangers import has_own_map, stranger_beside
 
 Kind = Literal["raster", "vector"]
 """Pixels of class ids in band 1, or polygons with a class id each."""
@@ -39,13 +40,22 @@ def qml(legend: Legend, *, kind: Kind | None = None) -> str:
     """
     kinds = _KINDS if kind is None else (kind,)
     _refuse_unknown(*kinds)
-    root = ET.Element("qgis", version="3.28.0", styleCategories="Symbology")
-    if "raster" in kinds:
-        root.append(_paletted(legend))
-    if "vector" in kinds:
-        root.append(_categorized(legend))
-    ET.SubElement(root, "blendMode").text = "0"
-    return f"<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n{_text(root)}"
+    return _document(
+        *([_paletted(legend)] if "raster" in kinds else []), *([_categorized(legend)] if "vector" in kinds else [])
+    )
+
+
+def gray_qml(*, highest: float) -> str:
+    """A QGIS layer style: band 1 from black (0) to white (``highest``)."""
+    pipe = ET.Element("pipe")
+    renderer = ET.SubElement(
+        pipe,
+        "rasterrenderer",
+        {"type": "singlebandgray", "grayBand": "1", "gradient": "BlackToWhite", "opacity": "1", "alphaBand": "-1"},
+    )
+    stretch = ET.SubElement(renderer, "contrastEnhancement")
+    _fill(stretch, {"minValue": "0", "maxValue": f"{highest:g}", "algorithm": "StretchToMinimumMaximum"})
+    return _document(pipe)
 
 
 def sld(legend: Legend, *, kind: Kind = "vector") -> str:
@@ -67,20 +77,37 @@ def sld(legend: Legend, *, kind: Kind = "vector") -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{_text(root)}'
 
 
-def style_paths(data: Path, *, kind: Kind) -> tuple[Path, Path]:
+def style_paths(data: Path, *, kind: Kind) -> tuple[Path, ...]:
     """Where the styles of a file lie.
 
     Returns:
         ``map.qml``, which QGIS loads with ``map.tif``, ``map.fgb`` and ``map.geojson``, and ``map.sld`` of rasters or
-        ``map.polygons.sld``: one SLD cannot serve both.
+        ``map.polygons.sld``: one SLD cannot serve both. No ``.qml`` where a raster that is not geoseg's has that stem,
+        because QGIS would draw it by that style. Of a Zarr store the ``.qml`` alone: no map server takes another.
     """
-    return data.with_suffix(".qml"), data.with_suffix(".sld" if kind == "raster" else ".polygons.sld")
+    found = () if stranger_beside(data) else (data.with_suffix(".qml"),)
+    if data.suffix.lower() == ".zarr":
+        return found
+    return (*found, data.with_suffix(".sld" if kind == "raster" else ".polygons.sld"))
 
 
-def write_styles(data: Path, legend: Legend, *, kind: Kind, overwrite: bool = False) -> tuple[Path, Path]:
-    """Writes both styles beside a file, the QML for both kinds; each is whole or not there.
+def style_notes(data: Path, *, kind: Kind) -> tuple[str, ...]:
+    """Why a file has no ``.qml``, where QGIS would look for one; empty if it has, or needs none."""
+    if kind == "vector" and data.suffix.lower() not in (".fgb", ".geojson"):
+        return ()
+    stranger = stranger_beside(data)
+    if stranger is None:
+        return ()
+    style = data.with_suffix(".qml").name
+    return (f"{style} is not written: QGIS would draw {stranger.name} by it; give {data.name} a name of its own",)
 
-    A style that is there already may be somebody's own work: it stays, unless ``overwrite`` says otherwise.
+
+def write_styles(data: Path, legend: Legend, *, kind: Kind, overwrite: bool = False) -> tuple[Path, ...]:
+    """Writes the styles of a file beside it; each is whole or not there.
+
+    The ``.qml`` speaks of polygons, and of pixels where a map of geoseg's lies at that stem. A style that is there
+    already may be somebody's own work: it stays, unless ``overwrite`` says otherwise, or it is word for word what
+    geoseg writes of this legend for one kind.
 
     Returns:
         The paths.
@@ -89,17 +116,44 @@ def write_styles(data: Path, legend: Legend, *, kind: Kind, overwrite: bool = Fa
         OutputError: if one cannot be written.
     """
     targets = style_paths(data, kind=kind)
-    for target, text in zip(targets, (qml(legend), sld(legend, kind=kind)), strict=True):
-        if target.exists() and not overwrite:
+    for target in targets:
+        if target.suffix == ".sld":
+            _write(target, sld(legend, kind=kind), overwrite=overwrite)
             continue
-        part = part_path(target)
-        with output_errors(target):
-            try:
-                part.write_text(text, encoding="utf-8")
-                put_in_place(part, target)
-            finally:
-                remove(part)
+        text = qml(legend, kind=None if kind == "raster" or has_own_map(data) else "vector")
+        own = [qml(legend, kind=each) for each in _KINDS]  # one for both is left
+        _write(target, text, overwrite=overwrite or _text_of(target) in own)
     return targets
+
+
+def write_qml(data: Path, text: str, *, overwrite: bool = False) -> None:
+    """Writes a ``.qml`` of a raster beside it, whole or not at all, by the rules of ``write_styles``.
+
+    Raises:
+        OutputError: if it cannot be written.
+    """
+    if stranger_beside(data) is None:
+        _write(data.with_suffix(".qml"), text, overwrite=overwrite)
+
+
+def _write(target: Path, text: str, *, overwrite: bool) -> None:
+    if target.exists() and not overwrite:
+        return
+    part = part_path(target)
+    with output_errors(target):
+        try:
+            part.write_text(text, encoding="utf-8")
+            put_in_place(part, target)
+        finally:
+            remove(part)
+
+
+def _text_of(path: Path) -> str | None:
+    """The text of a file; None if it is none."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def _refuse_unknown(*kinds: str) -> None:
@@ -162,6 +216,14 @@ def _polygon_rule(class_id: int, name: str, color: Color) -> ET.Element:
     fill = ET.SubElement(ET.SubElement(rule, "PolygonSymbolizer"), "Fill")
     ET.SubElement(fill, "CssParameter", name="fill").text = _hex(color)
     return rule
+
+
+def _document(*parts: ET.Element) -> str:
+    """A layer style of QGIS."""
+    root = ET.Element("qgis", version="3.28.0", styleCategories="Symbology")
+    root.extend(parts)
+    ET.SubElement(root, "blendMode").text = "0"
+    return f"<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n{_text(root)}"
 
 
 def _fill(element: ET.Element, items: Mapping[str, str]) -> None:

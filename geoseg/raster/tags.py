@@ -1,4 +1,4 @@
-"""What a finished GeoTIFF says of itself."""
+"""What a finished GeoTIFF, or a quick look, says of itself."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ PLAN_DIGEST_TAG = "GEOSEG_PLAN_DIGEST"
 
 LEGEND_TAG = "GEOSEG_LEGEND"
 """The legend as JSON."""
+
+QUICKLOOK_TAG = "GEOSEG_QUICKLOOK"
+"""Of a PNG: that it is a quick look."""
 
 METRICS_TAG = "GEOSEG_METRICS"
 """Scores against a reference as JSON."""

@@ -20,7 +20,7 @@ from geoseg.errors import OutputError
 from geoseg.legend import Legend
 from geoseg.raster.atomic import failure, output_errors, part_path, put_in_place, remove
 from geoseg.raster.crs import crs_name
-from geoseg.raster.geopackage import add_style
+from geoseg.raster.geopackage import GPKG_OPTIONS, add_style
 from geoseg.raster.geoparquet import read_items, write_geoparquet
 from geoseg.raster.styles import qml
 
@@ -136,7 +136,7 @@ def _write_by_gdal(reader: Any, path: Path, *, driver: str, layer: VectorLayer, 
 
     options: dict[str, Any] = {}
     if driver == "GPKG":
-        options["VERSION"] = "1.3"  # of 1.4, GDAL 3.6 and QGIS with it warn that they know only parts
+        options |= GPKG_OPTIONS
         if layer.metadata:  # not of the dataset: GDAL writes an .aux.xml when it reads those
             options["layer_metadata"] = dict(layer.metadata)
     try:

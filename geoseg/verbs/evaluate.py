@@ -144,6 +144,7 @@ def evaluate(
             box=predicted.geobox,
             block=tile,
             bands=bands,
+            overwrite=overwrite,
         )
     if reliability is not None:
         draw_reliability(metrics["calibration"], Path(reliability))

@@ -22,7 +22,7 @@ from geoseg.raster.label_reading import read_labels
 from geoseg.raster.labels import LabelInfo
 from geoseg.raster.locations import PLAN_DIGEST, root_attributes
 from geoseg.raster.quicklook import write_quicklook
-from geoseg.raster.styles import write_styles
+from geoseg.raster.styles import style_notes, write_styles
 from geoseg.raster.tags import LEGEND_TAG, METRICS_TAG, read_tags
 from geoseg.raster.zarr_store import ResultStore, finish_store
 from geoseg.verbs.export_options import ExportOptions
@@ -102,6 +102,7 @@ def finish(
         asked = ExportOptions(overwrite=options.overwrite)
         for text in write_polygons(source, files.vectors, asked, check=check).notes:
             note(text)
+    _style_rasters(files, plan, overwrite=options.overwrite, note=note)
     if files.preview is not None:
         enter("preview")
         write_quicklook(files.preview, store=store, recipe=plan.recipe)
@@ -123,6 +124,15 @@ def finish(
     else:
         finish_store(store.place, target, overwrite=True)
     return metrics
+
+
+def _style_rasters(files: Outputs, plan: Plan, *, overwrite: bool, note: Callable[[str], None]) -> None:
+    """Styles of a store, the COG's are there; after the polygons, which know nothing of a store that is to come."""
+    for raster in files.rasters:
+        if raster != files.cog:
+            write_styles(raster, plan.legend, kind="raster", overwrite=overwrite)
+        for text in style_notes(raster, kind="raster"):
+            note(text)
 
 
 def no_progress(plan: Plan) -> Progress:

@@ -39,11 +39,21 @@ class Outputs:
     """The STAC item that describes the others."""
     report: Path | None = None
     """The page to look at."""
+    zarr_format: int = 3
+    """Of the store; one of Zarr 2 on a disk has a style for QGIS."""
+
+    @property
+    def rasters(self) -> tuple[Path, ...]:
+        """Those that QGIS opens as rasters."""
+        store = self.zarr if self.zarr_format == 2 and isinstance(self.zarr, Path) else None
+        return tuple(path for path in (self.cog, store) if path is not None)
 
     @property
     def styles(self) -> tuple[Path, ...]:
-        """What lies beside COG and polygons, as ``.aux.xml`` does: replaced and counted as whole only with them."""
-        found = [] if self.cog is None else [*style_paths(self.cog, kind="raster")]
+        """What lies beside rasters and polygons, as ``.aux.xml`` does: replaced and counted as whole only with them."""
+        found: list[Path] = []
+        for path in self.rasters:
+            found += style_paths(path, kind="raster")
         for path in self.vectors:
             found += style_paths(path, kind="vector")
         return tuple(dict.fromkeys(found))  # those of one stem share theirs

@@ -26,12 +26,15 @@ from geoseg.polygons.survey import join_graph
 from geoseg.raster.class_map import ClassMap
 from geoseg.raster.locations import PLAN_DIGEST
 from geoseg.raster.polygon_rows import RowMaker, row_maker
-from geoseg.raster.styles import write_styles
+from geoseg.raster.styles import style_notes, write_styles
 from geoseg.raster.vector import VectorLayer, geojson_notes, staged, write_vectors
 from geoseg.verbs.export_options import ExportOptions, chosen_ids
 
 OnStage = Callable[[str, int, int], None]
 """Told what is being done, and how many tiles of how many are."""
+
+MIRRORED = "the map has no place: QGIS draws it downwards from 0, its polygons upwards, mirrored"
+"""Rasters that are nowhere have rows at y = -row in QGIS, and at y = +row in rasterio, which polygons follow."""
 
 SIMPLIFY_SHARE = 0.5
 """Of the memory, what simplifying may take."""
@@ -110,6 +113,7 @@ def write_polygons(
     ids = chosen_ids(options.classes, source.legend, where=source.name)
     ground, notes = ground_of(source.geobox)
     rows = row_maker(source, ground, dst_crs=options.dst_crs)
+    notes = (*notes, *(() if source.geobox.is_placed or source.geobox.crs else (MIRRORED,)))
     totals = Totals(ground.unit, (*notes, *rows.notes, *geojson_notes(targets, rows.crs)))
     job = _Job(source=source, options=options, ground=ground, on_stage=on_stage)
     with ThreadPoolExecutor(core_count()) as pool, staged(targets[0], rows.schema) as stage:
@@ -122,6 +126,7 @@ def write_polygons(
     if layer.legend is not None:
         for target in targets:
             write_styles(target, layer.legend, kind="vector", overwrite=options.overwrite)
+            totals.notes += style_notes(target, kind="vector")
     return totals
 
 

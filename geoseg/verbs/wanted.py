@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from geoseg.errors import OutputError
 from geoseg.inference.plan import Plan
@@ -73,6 +73,7 @@ def wanted_of(
     targets = [outputs] if isinstance(outputs, str | os.PathLike) else list(outputs)
     sources = sources_of(scene, asset=options.asset)
     files = choose_outputs(sources.stem, sources.folder_of(targets), **beside)
+    files = replace(files, zarr_format=options.zarr_format)
     sources.refuse_as_outputs(files.paths)
     truth = None if reference is None else locate(reference, what="the reference")
     if files.zarr is None and (options.confidence or options.probabilities):

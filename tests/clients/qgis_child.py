@@ -3,6 +3,7 @@
 ``python3 qgis_child.py REQUESTS.json ANSWERS.json``. A request has ``uri``, ``kind`` (``raster`` or ``vector``),
 ``style`` (a ``.qml`` or ``.sld`` to load by hand, or null for what QGIS finds by itself), ``extent`` (west, south,
 east, north), ``size`` (width, height in pixels) and ``image``, where the render goes.
+``python3 qgis_child.py --ready`` says ``ready`` if QGIS starts and has what opens both kinds.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from qgis.core import (
     QgsApplication,
     QgsMapRendererSequentialJob,
     QgsMapSettings,
+    QgsProviderRegistry,
     QgsRasterLayer,
     QgsRectangle,
     QgsVectorLayer,
@@ -88,10 +90,18 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def main(requests: str, answers: str) -> None:
-    """Answers every request of a file."""
+def main(requests: str, answers: str = "") -> None:
+    """Answers every request of a file, or says that it could."""
     application = QgsApplication([], False)
     application.initQgis()
+    if requests == "--ready":
+        has = QgsProviderRegistry.instance().providerList()
+        missing = [name for name in PROVIDERS.values() if name not in has]
+        application.exitQgis()
+        if missing:
+            sys.exit(f"QGIS has no provider {missing[0]}")
+        sys.stdout.write("ready\n")
+        return
     found = [answer(request) for request in json.loads(Path(requests).read_text(encoding="utf-8"))]
     Path(answers).write_text(json.dumps(found), encoding="utf-8")
     application.exitQgis()

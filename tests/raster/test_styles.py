@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pytest
+import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 
 from geoseg.errors import OutputError
 from geoseg.legend import Legend
-from geoseg.raster.styles import CLASS_FIELD, qml, sld, style_paths, write_styles
+from geoseg.raster.preview import write_preview
+from geoseg.raster.styles import CLASS_FIELD, qml, sld, style_notes, style_paths, write_styles
+from geoseg.raster.tags import LEGEND_TAG
 
 SLD, OGC = "{http://www.opengis.net/sld}", "{http://www.opengis.net/ogc}"
 
@@ -88,6 +94,58 @@ def test_a_style_of_somebody_else_stays(tmp_path: Path) -> None:
     assert write_styles(target, legend, kind="raster", overwrite=True) == style_paths(target, kind="raster")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["map.qml", "map.sld"]
     assert own.read_text() == sld(legend, kind="raster")
+
+
+def raster(path: Path, **tags: str) -> Path:
+    place: dict[str, Any] = {"crs": "EPSG:32633", "transform": rasterio.Affine(2, 0, 500_000, 0, -2, 5_000_000)}
+    driver = {".png": "PNG", ".img": "HFA", "": "ENVI"}.get(path.suffix, "GTiff")
+    with rasterio.open(path, "w", driver=driver, width=8, height=8, count=1, dtype="uint8", **place) as out:
+        out.write(np.ones((1, 8, 8), np.uint8))
+        out.update_tags(**tags)
+    return path
+
+
+@pytest.mark.parametrize("name", ["scene.tif", "scene.TIFF", "scene.img", "scene.png", "scene", "where.2.tif"])
+@pytest.mark.parametrize("suffix", [".gpkg", ".geojson", ".zarr"])
+def test_a_raster_of_somebody_else_is_not_restyled(tmp_path: Path, name: str, suffix: str) -> None:
+    """Be it the scene or another: QGIS would draw it by the class map's style."""
+    beside = raster(tmp_path / name, GEOSEG_BLOCK="512")
+    target = tmp_path / f"{beside.stem}{suffix}"
+    mine = target.with_suffix(".qml")
+    kind: Any = "raster" if suffix == ".zarr" else "vector"
+    for text in (None, "mine"):
+        if text is not None:
+            mine.write_text(text)
+        written = write_styles(target, Legend.numbered(2), kind=kind, overwrite=True)
+        assert written == style_paths(target, kind=kind)
+        assert mine not in written
+        assert (mine.read_text() if mine.exists() else None) == text
+    assert all(path.exists() for path in written)
+    assert bool(style_notes(target, kind=kind)) == (suffix != ".gpkg")  # that one has its style inside
+    assert not style_notes(tmp_path / f"other{suffix}", kind=kind)
+
+
+def test_polygons_style_pixels_only_where_a_map_of_geosegs_lies(tmp_path: Path) -> None:
+    legend = Legend.numbered(3)
+    write_preview(tmp_path / "map.png", classes=np.zeros((9, 9), np.uint8), pixels=None, legend=legend)
+    (tmp_path / "map.txt").write_text("no raster")
+    write_styles(tmp_path / "map.fgb", legend, kind="vector")
+    assert (tmp_path / "map.qml").read_text() == qml(legend, kind="vector")
+    raster(tmp_path / "map.tif", **{LEGEND_TAG: json.dumps(legend.to_json())})
+    write_styles(tmp_path / "map.fgb", legend, kind="vector")
+    assert (tmp_path / "map.qml").read_text() == qml(legend)
+    (tmp_path / "map.tif").unlink()
+    write_styles(tmp_path / "map.fgb", legend, kind="vector")
+    assert (tmp_path / "map.qml").read_text() == qml(legend)  # there already
+    write_styles(tmp_path / "map.fgb", Legend.numbered(2), kind="vector")
+    assert (tmp_path / "map.qml").read_text() == qml(legend)  # of another legend: whose is it?
+
+
+def test_a_store_has_a_qml_alone(tmp_path: Path) -> None:
+    legend = Legend.numbered(2)
+    assert write_styles(tmp_path / "map.zarr", legend, kind="raster") == (tmp_path / "map.qml",)
+    assert [path.name for path in tmp_path.iterdir()] == ["map.qml"]
+    assert (tmp_path / "map.qml").read_text() == qml(legend)
 
 
 def test_unknown_kinds_are_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,20 @@ def test_blocks_as_pixels(maps: tuple[Path, Path], tmp_path: Path) -> None:
         assert dataset.descriptions[:2] == ("accuracy", "miou")
         for band, name in enumerate(dataset.descriptions, start=1):
             np.testing.assert_allclose(dataset.read(band).ravel(), columns[name].astype(np.float32))
+        assert [c.name for c in dataset.colorinterp[:3]] == ["gray", "undefined", "undefined"]
+    style = tmp_path / "where.qml"
+    assert 'grayBand="1"' in style.read_text()
+    style.write_text("mine")
+    for overwrite in (False, True):
+        (tmp_path / "where.tif").unlink()
+        evaluate(*maps, by_tile=tmp_path / "where.tif", tile=64, write=False, overwrite=overwrite)
+        assert (style.read_text() == "mine") != overwrite
+
+
+def test_squares_are_of_a_geopackage_that_old_clients_know(maps: tuple[Path, Path], tmp_path: Path) -> None:
+    evaluate(*maps, by_tile=tmp_path / "where.gpkg", tile=64, write=False)
+    with sqlite3.connect(tmp_path / "where.gpkg") as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (10300,)
 
 
 def test_maps_that_lie_nowhere_have_blocks_too(tmp_path: Path) -> None:
@@ -95,7 +110,9 @@ def test_maps_that_lie_nowhere_have_blocks_too(tmp_path: Path) -> None:
     evaluate(path, path, by_tile=tmp_path / "b.tif", tile=16, write=False)
     with rasterio.open(tmp_path / "b.tif") as dataset:
         assert dataset.shape == (3, 3)
-        assert dataset.transform.is_identity
+        assert dataset.transform == rasterio.Affine.scale(16)  # in the map's pixels, as the squares are
+    evaluate(path, path, by_tile=tmp_path / "b.gpkg", tile=16, write=False)
+    assert pyogrio.read_info(tmp_path / "b.gpkg")["total_bounds"] == (0, 0, 40, 40)
 
 
 def test_what_cannot_be_asked_is_refused(maps: tuple[Path, Path], tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_styles_lie_beside_and_stay_unless_told(store: Path, tmp_path: Path) -> 
     for style in (tmp_path / "b.qml", tmp_path / "a.polygons.sld", tmp_path / "b.polygons.sld"):
         assert all(name in style.read_text() for name in LEGEND.names)
     export(store, tmp_path / "a.gpkg", overwrite=True)
-    assert (tmp_path / "a.qml").read_text() == qml(LEGEND)
+    assert (tmp_path / "a.qml").read_text() == qml(LEGEND, kind="vector")
 
 
 def test_confidence_is_the_mean_over_the_polygon(tmp_path: Path) -> None:
@@ -213,6 +213,7 @@ def test_a_map_that_is_nowhere_is_in_pixels(tmp_path: Path, suffix: str) -> None
     frame = read(tmp_path / f"out{suffix}")
     assert any("pixels (area_px" in note for note in made.notes)
     assert any("no legend" in note for note in made.notes)
+    assert any("upwards, mirrored" in note for note in made.notes)
     assert frame["area_px"].sum() == (CLASSES != 255).sum()
     assert set(frame["name"]) == {"class 0", "class 1", "class 4"}
     if suffix != ".geojson":

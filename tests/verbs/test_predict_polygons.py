@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import geopandas
 import pytest
@@ -11,7 +13,9 @@ import shapely
 
 import geoseg
 from geoseg.errors import OutputError, OutputExistsError
+from geoseg.raster.styles import qml
 from geoseg.raster.vector import read_metadata
+from geoseg.raster.zarr_store import open_store
 from geoseg.verbs import finishing
 from tests.polygons.maps import judged, named
 from tests.scenes import random_pixels, write_scene
@@ -67,6 +71,52 @@ def test_polygons_alone_and_what_is_there_already(scene: Path, tiny_bundle: Path
         geoseg.predict(scene, outputs=tmp_path / "a.gpkg", model=tiny_bundle)
     with pytest.raises(OutputError, match="two outputs of one kind"):
         geoseg.predict(scene, outputs=[tmp_path / "b.gpkg", tmp_path / "c.gpkg"], model=tiny_bundle)
+
+
+def test_polygons_named_after_the_scene_leave_the_scenes_style_alone(
+    scene: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "scene.qml").write_text("mine")
+    targets = [tmp_path / "scene.gpkg", tmp_path / "scene.fgb"]
+    item = tmp_path / "item.json"
+    found = geoseg.predict(scene, outputs=targets, model=tiny_bundle, overwrite=True, stac=item)
+    assert (tmp_path / "scene.qml").read_text() == "mine"
+    assert any("scene.qml is not written: QGIS would draw scene.tif by it" in note for note in found.notes)
+    assert {asset["href"] for asset in json.loads(item.read_text())["assets"].values()} == {
+        "./scene.gpkg", "./scene.fgb", "./scene.polygons.sld", tiny_bundle.as_posix(),
+    }  # fmt: skip
+    geoseg.predict(scene, outputs=tmp_path / "map.tif", model=tiny_bundle)
+    (tmp_path / "scene.qml").unlink()
+    geoseg.export(tmp_path / "map.tif", targets[0], overwrite=True)
+    assert not (tmp_path / "scene.qml").exists()
+
+
+@pytest.mark.parametrize("stop", [False, True])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_store_of_zarr_2_has_a_style(
+    scene: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool, stop: bool
+) -> None:
+    """For pixels and polygons, in whatever order they come."""
+    outputs = [tmp_path / "a.zarr", tmp_path / "a.gpkg"]
+    asked: dict[str, Any] = {"outputs": outputs, "model": tiny_bundle, "zarr_format": 2, "stac": tmp_path / "a.json"}
+    if stop:
+        with monkeypatch.context() as patch:
+            patch.setattr(finishing, "finish_store", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                geoseg.predict(scene, **asked, overwrite=overwrite)
+    geoseg.predict(scene, **asked, overwrite=overwrite)
+    assert (tmp_path / "a.qml").read_text() == qml(open_store(tmp_path / "a.zarr").legend)
+    assert not (tmp_path / "a.sld").exists()
+    assert "./a.qml" in {asset["href"] for asset in json.loads((tmp_path / "a.json").read_text())["assets"].values()}
+    geoseg.export(tmp_path / "a.zarr", tmp_path / "a.gpkg", overwrite=True)
+    assert (tmp_path / "a.qml").read_text() == qml(open_store(tmp_path / "a.zarr").legend)
+
+
+def test_a_batch_styles_stores_of_zarr_2(scene: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "scenes.csv").write_text(f"scene\n{scene}\n")
+    asked = {"output": tmp_path / "maps", "model": tiny_bundle, "outputs": ("zarr",), "scheduler": "sync"}
+    geoseg.batch(tmp_path / "scenes.csv", **asked, zarr_format=2)
+    assert {p.name for p in (tmp_path / "maps").iterdir()} >= {"scene_classes.zarr", "scene_classes.qml"}
 
 
 def test_a_run_that_stopped_after_its_polygons_goes_on(
