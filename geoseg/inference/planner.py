@@ -8,6 +8,7 @@ from dataclasses import replace
 from geoseg.choices import PLANNED_RUNTIMES
 from geoseg.geometry.lattice import round_up
 from geoseg.geometry.tiles import chunk_side
+from geoseg.geometry.windows import sized
 from geoseg.inference import machine
 from geoseg.inference.alternatives import alternatives_of
 from geoseg.inference.capacity import Capacity, capacity_here
@@ -59,7 +60,7 @@ def make_plan(info: SceneInfo, model: ModelSource, options: PlanOptions, *, capa
     passes, grid = planner.passes(choice, notes)
     if options.tile is not None and grid.core != (options.tile, options.tile) and grid.count > 1:
         unit = "cells" if passes.adaptive is None else "blocks"
-        notes.append(f"tiles of {options.tile} px rounded to whole {unit}: {grid.core[0]} x {grid.core[1]} px")
+        notes.append(f"tiles of {options.tile} px rounded to whole {unit}: {sized(grid.core)} px")
     notes += _halo_notes(passes, known, model=model, options=options)
     stride = grid.lattice.stride
     return Plan(

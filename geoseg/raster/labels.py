@@ -23,7 +23,7 @@ from rasterio.enums import ColorInterp
 from geoseg.errors import GridError, LegendError, SceneError
 from geoseg.geometry.geobox import GeoBox
 from geoseg.geometry.nearest import overlaps
-from geoseg.geometry.windows import Window
+from geoseg.geometry.windows import Window, sized
 from geoseg.legend import IGNORE, Legend
 from geoseg.raster.datasets import open_dataset
 from geoseg.raster.georeference import native_geobox
@@ -113,8 +113,8 @@ def _find_source(uri: str, own: GeoBox, *, onto: GeoBox, native: GeoBox | None, 
         notes.append(f"{uri} has the scene's own size and was taken onto the map's grid by nearest neighbour")
         return native
     raise GridError(
-        f"{uri} cannot be compared by shape: it has {own.shape[0]} x {own.shape[1]} pixels, the map"
-        f" {onto.shape[0]} x {onto.shape[1]}; give labels of the map's size, or labels (and a scene) with a"
+        f"{uri} cannot be compared by shape: it has {sized(own.shape)} pixels, the map"
+        f" {sized(onto.shape)}; give labels of the map's size, or labels (and a scene) with a"
         " CRS and transform, which are taken onto the map's grid"
     )
 

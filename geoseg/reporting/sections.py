@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from geoseg.geometry.windows import sized
 from geoseg.reporting import markup
 from geoseg.reporting.charts import histogram
 from geoseg.reporting.command import command_of
@@ -146,7 +147,7 @@ def _sides(value: Any) -> str:
     if not value:
         return ""
     height, width = value
-    return f"{height} px" if height == width else f"{height} × {width} px"
+    return f"{height} px" if height == width else f"{sized((height, width)).replace('x', '×')} px"
 
 
 def _tiles(plan: Mapping[str, Any]) -> str:

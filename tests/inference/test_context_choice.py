@@ -216,7 +216,7 @@ def test_a_network_of_fixed_size_gets_no_other(scene: Path, tiny_bundle: Path, t
     with pytest.raises(PlanError, match="128, 256 px only"):
         geoseg.plan(scene, model=model, patch_size=136)
     small = write_scene(tmp_path / "small.tif", random_pixels((100, 400)))
-    with pytest.raises(PlanError, match="scene of 100 x 400 px"):
+    with pytest.raises(PlanError, match="scene of 400 x 100 px"):
         geoseg.plan(small, model=model)
 
 

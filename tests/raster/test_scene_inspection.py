@@ -100,7 +100,7 @@ def test_bands(
         ({"bidx": (5,)}, "--bidx asks for band(s) [5], the file has 1 to 4"),
         ({"bidx": ()}, "--bidx asks for band(s) none"),
         ({"max_pixels": 53}, "9 x 6 pixels are 54, the limit is 53: raise --max-pixels"),
-        ({"max_block_mb": 0}, "one block (6 x 9 pixels, 4 band(s) of uint8) decodes to"),
+        ({"max_block_mb": 0}, "one block (9 x 6 pixels, 4 band(s) of uint8) decodes to"),
         ({"resolution": "coarse"}, 'resolution must be "auto" or "native"'),
     ],
 )

@@ -114,7 +114,7 @@ def test_grids_that_differ_are_an_error_or_aligned(tmp_path: Path) -> None:
         GRID, shape=fine.shape, transform=(0.7 / 3, 0.0, GRID.transform[2], 0.0, -0.7 / 3, GRID.transform[5])
     )
     truth = write_tif(tmp_path / "truth.tif", fine, geobox=grid)
-    with pytest.raises(GridError, match=r"300 x 420 pixels against 900 x 1260; --align"):
+    with pytest.raises(GridError, match=r"420 x 300 pixels against 1260 x 900; --align"):
         evaluate(path, truth)
     result = evaluate(path, truth, align=True)
     assert result.metrics["confusion"] == expected(class_map(2), prediction)
@@ -128,7 +128,7 @@ def test_grids_that_differ_are_an_error_or_aligned(tmp_path: Path) -> None:
 @pytest.mark.parametrize("align", [False, True])
 def test_sizes_that_differ_without_georeferencing(tmp_path: Path, align: bool) -> None:
     path = write_map(tmp_path / "map.tif", class_map(1))
-    with pytest.raises(GridError, match=r"300 x 420.*301 x 420|301 x 420.*300 x 420"):
+    with pytest.raises(GridError, match=r"420 x 300.*420 x 301|420 x 301.*420 x 300"):
         evaluate(path, write_tif(tmp_path / "truth.png", class_map(2, (301, 420)), geobox=None), align=align)
 
 
