@@ -124,9 +124,8 @@ def _parse(line: str) -> None:
     """
     for name in re.findall(r"\S+\.(?:pem|key)\b", line):
         Path(name).touch()
-    command = re.search(r"(?:^|\s)(geoseg\s[^|<>;&]+)", line)
-    if command is not None:
-        check_command(command[1])
+    for command in re.findall(r"(?:^|[\s(;&|])(geoseg\s[^|<>;&)]+)", line):
+        check_command(command)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

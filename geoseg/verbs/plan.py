@@ -52,7 +52,7 @@ def plan_rows(plan: Plan) -> list[tuple[str, str]]:
         *_area_rows(plan, data["area_pixels"]),
         ("model", f"{plan.model} ({plan.model_digest[:12]}), {len(plan.legend)} classes"),
         *_context_rows(plan),
-        ("overlap", f"{sized(data['overlap'])} px, stride {sized(data['stride'])} px, stitch {plan.stitch}"),
+        ("overlap", _overlap(plan, data)),
         ("tiles", f"{data['tiles']:,} of {sized(data['tile'])} px, {plan.slots} in work at once"),
         ("patches", f"{data['patches']:,} in batches of {_batches(plan)}"),
         ("computed / scene", f"{'at most ' if plan.adaptive else ''}{data['computed_ratio']:.3f}"),
@@ -99,6 +99,12 @@ def _alternative_rows(plan: Plan) -> list[tuple[str, str]]:
         shape = f"patches {sized(way.patch_size)}, halo {way.halo}, batch {way.batch_size}, tile {sized(way.tile)} px"
         rows.append(("best" if k == 0 else f"{k + 1}. best", f"{took}{shape}; {way.why}"))
     return rows
+
+
+def _overlap(plan: Plan, data: dict[str, Any]) -> str:
+    if plan.lattice.count == 1:
+        return "none: the whole scene is one patch"
+    return f"{sized(data['overlap'])} px, stride {sized(data['stride'])} px, stitch {plan.stitch}"
 
 
 def _batches(plan: Plan) -> str:

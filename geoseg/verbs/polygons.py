@@ -33,6 +33,9 @@ from geoseg.verbs.export_options import ExportOptions, chosen_ids
 OnStage = Callable[[str, int, int], None]
 """Told what is being done, and how many tiles of how many are."""
 
+_NOTHING = "the map holds no class at all: no polygons"
+_NONE_OF_THESE = "the map holds no pixel of these classes: no polygons"
+
 SIMPLIFY_SHARE = 0.5
 """Of the memory, what simplifying may take."""
 
@@ -110,11 +113,14 @@ def write_polygons(
     ids = chosen_ids(options.classes, source.legend, where=source.name)
     ground, notes = ground_of(source.geobox)
     rows = row_maker(source, ground, dst_crs=options.dst_crs)
+    notes = (*notes, *_pixel_notes(ground, options))
     totals = Totals(ground.unit, (*notes, *rows.notes, *geojson_notes(targets, rows.crs)))
     job = _Job(source=source, options=options, ground=ground, on_stage=on_stage)
     with ThreadPoolExecutor(core_count()) as pool, staged(targets[0], rows.schema) as stage:
         stage.fill(_batches(job.regions(pool, ids=ids), rows, pool, options=options, totals=totals))
         totals.rows = stage.rows
+        if not totals.regions:
+            totals.notes += (_NOTHING if not options.classes else _NONE_OF_THESE,)
         check()
         on_stage("writing", 0, len(targets))
         layer = _layer(source, rows, totals, options)
@@ -123,6 +129,12 @@ def write_polygons(
         for target in targets:
             write_styles(target, layer.legend, kind="vector", overwrite=options.overwrite)
     return totals
+
+
+def _pixel_notes(ground: Ground, options: ExportOptions) -> list[str]:
+    """Metres that were asked for where nothing tells what a metre is."""
+    asked = {"--min-area": options.min_area, "--simplify": options.simplify}
+    return [f"{name} {value:g} is taken as pixels" for name, value in asked.items() if value and ground.unit == "px"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
