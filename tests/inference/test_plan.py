@@ -149,10 +149,10 @@ def test_a_scene_of_one_patch_has_neither_small_tiles_nor_overlap(tmp_path: Path
     ]
 
 
-def test_sizes_are_told_the_width_first(scene: Path, tiny_bundle: Path) -> None:
-    plan = geoseg.plan(scene, model=tiny_bundle)
+def test_sizes_are_told_the_width_first(tmp_path: Path, tiny_bundle: Path) -> None:
+    plan = geoseg.plan(write_scene(tmp_path / "tall.tif", random_pixels((700, 100))), model=tiny_bundle)
     data, rows = plan.to_json(), dict(plan_rows(plan))
-    assert rows["scene"].startswith("500 x 700 px")
+    assert rows["scene"].startswith("100 x 700 px")
     (high, wide), tile = data["patch_size"], data["tile"]
     assert high != wide
     assert rows["context"].endswith(f"patches of {wide} x {high} px")
