@@ -41,7 +41,7 @@ def area_section(content: Content) -> str:
     caption = "Ground area on the ellipsoid" if on_ground else "In pixels: the map has no CRS that gives them an area"
     without = f"{found.empty:,} pixels have no class (nodata)." if found.empty else ""
     if not any(found.pixels.values()):
-        without = "Not one pixel has a class: the map is all nodata."
+        without += " Not one pixel has a class: the map is all nodata."
     table = markup.table(caption, head, rows, swatches=content.legend.colors)
     return markup.section("Area of each class", table, markup.paragraph(without, kind="small"))
 
