@@ -124,9 +124,8 @@ def _parse(line: str) -> None:
     """
     for name in re.findall(r"\S+\.(?:pem|key)\b", line):
         Path(name).touch()
-    command = re.search(r"(?:^|\s)(geoseg\s[^|<>;&]+)", line)
-    if command is not None:
-        check_command(command[1])
+    for command in re.findall(r"(?:^|[\s(;&|])(geoseg\s[^|<>;&)]+)", line):
+        check_command(command)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -139,3 +138,10 @@ def test_no_block_hides(page: Path) -> None:
     assert sum(block.reason is not None for block in found) == reasons, "a reason stands above no block"
     assert text.count("<!--") == set_ups + reasons, "a comment that is neither"
     assert not re.search(r"\n\n {4}(geoseg|python|pip|import) ", text), "a block without a fence"
+
+
+@pytest.mark.parametrize("line", ["source <(geoseg {})", "geoseg model info && geoseg {}", "(cd maps; geoseg {})"])
+def test_no_command_of_a_line_is_passed_over(line: str) -> None:
+    _parse(line.format("completion bash"))
+    with pytest.raises(click.UsageError):
+        _parse(line.format("completion csh"))

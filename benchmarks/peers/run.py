@@ -162,7 +162,7 @@ def _compare(rows: Sequence[Row], scene: Path, *, weights: Path, work: Path) -> 
             row.disagreement = float((written != wanted)[valid].mean())
     shares = np.bincount(classes[valid], minlength=1) / valid.sum()
     return (
-        f"Compared: {'the whole scene' if whole else f'its middle {classes.shape[0]} x {classes.shape[1]} px'}; class"
+        f"Compared: {'the whole scene' if whole else f'its middle {classes.shape[1]} x {classes.shape[0]} px'}; class"
         f" shares there {', '.join(f'{share:.0%}' for share in shares)}."
     )
 

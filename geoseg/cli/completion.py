@@ -24,7 +24,7 @@ _SHELLS = ("bash", "zsh", "fish")
 )
 @click.argument("shell", type=click.Choice(_SHELLS))
 def completion(shell: str) -> None:
-    """Print the script by which SHELL completes commands, options, their values and file names.
+    """Print the script by which SHELL completes commands, options, file names, and values where there is a choice.
 
     The shell asks geoseg itself, so the script need not be made anew when geoseg changes.
     """

@@ -104,7 +104,10 @@ def evaluate(
     if len(vectors) == 2:
         raise click.UsageError("two vector files: --objects compares their polygons")
     if vectors:
-        raise click.UsageError(f"{vectors[0]} is a vector file: a class map is scored against a raster of labels")
+        raise click.UsageError(
+            f"{vectors[0]} is a vector file, and pixels are compared here: make a raster of it (gdal_rasterize), or"
+            " export the map and compare polygons with --objects"
+        )
     from geoseg.evaluation.confidence import reliability_rows
     from geoseg.evaluation.metrics import table_rows
     from geoseg.verbs.evaluate import evaluate as score

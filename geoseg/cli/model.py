@@ -8,7 +8,7 @@ import click
 
 from geoseg.choices import RUNTIMES, Runtime
 from geoseg.cli.options import examples
-from geoseg.cli.params import FILE, Sizes
+from geoseg.cli.params import FILE, Device, Sizes
 from geoseg.cli.report import print_json, print_rows, say
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def info(bundle: str | None, *, debug: bool, as_json: bool) -> None:  # noqa: AR
 @click.option("--bands", default=3, show_default=True, help="Input bands; a bundle's own count.")
 @click.option("--classes", default=6, show_default=True, help="Classes; a bundle's own count.")
 @click.option("--batch", default=1, show_default=True, help="Patches per pass.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--device", type=Device(), default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--repeats", default=3, show_default=True, help="Timed passes; their median is told.")
 @click.option("--threads", type=int, help="CPU threads [default: PyTorch's choice].")
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
@@ -128,7 +128,7 @@ def benchmark(
     show_default=True,
     help="What runs the network; auto is openvino on a CPU where it is installed, else eager.",
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--device", type=Device(), default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--force", is_flag=True, help="Measure again although a result is kept.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
 @click.option("--debug", is_flag=True, help="Log in detail, and show tracebacks.")

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from geoseg.choices import COMPRESSIONS, FUSES, PRECISIONS, RESOLUTIONS, RUNTIMES, STITCHES
-from geoseg.cli.params import FILE, AutoInt, Bands, ContextCount, SchedulerName, chain_bands
+from geoseg.cli.params import FILE, AutoInt, Bands, ContextCount, Device, SchedulerName, chain_bands
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -41,7 +41,7 @@ RUNNING = (
     click.option("--overlap", type=AutoInt(), default="auto", help="Overlap, pixels; auto: a probe's, or the card's."),
     click.option("--tile", type=AutoInt(), default="auto", help="Side of a unit of work, pixels; whole cells."),
     click.option("--batch-size", type=AutoInt(), default="auto", help="Patches per forward pass."),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+    click.option("--device", type=Device(), default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
     click.option(
         "--runtime",
         type=click.Choice(RUNTIMES),

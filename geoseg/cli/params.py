@@ -3,20 +3,57 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from geoseg.choices import SCHEDULERS
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 FILE = click.Path(readable=False)
 """A path or URL, which the command itself looks at; as a type of its own so that shells complete file names."""
 
 
-class AutoInt(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click only
+class Offering(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click only
+    """Values among which some are words that shells can offer."""
+
+    offers: tuple[str, ...] = ()
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """The words that begin so."""
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(word) for word in self.offers if word.startswith(incomplete)]
+
+
+class Device(Offering):
+    """A device's name; whether there is one, the verbs find out."""
+
+    name = "TEXT"
+    offers = ("auto", "cpu", "cuda")
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,  # noqa: ARG002 - click's signature
+        ctx: click.Context | None,  # noqa: ARG002
+    ) -> str:
+        """The name as it is."""
+        return str(value)
+
+
+class AutoInt(Offering):
     """A whole number, or ``auto`` (None)."""
 
     name = "N|auto"
+    offers = ("auto",)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
         """None for ``auto``, else the number."""
@@ -96,9 +133,10 @@ class ClassShares(click.ParamType):  # type: ignore[type-arg]
         return others, named
 
 
-class ContextCount(click.ParamType):  # type: ignore[type-arg]
+class ContextCount(Offering):
     """A number of contexts, from 1, or ``adaptive``."""
 
+    offers = ("1", "2", "3", "adaptive")
     name = "K|adaptive"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
@@ -114,9 +152,10 @@ class ContextCount(click.ParamType):  # type: ignore[type-arg]
         return count
 
 
-class SchedulerName(click.ParamType):  # type: ignore[type-arg]
+class SchedulerName(Offering):
     """``threads``, ``sync`` or a scheduler's address."""
 
+    offers = tuple(SCHEDULERS)
     name = "threads|sync|tcp://HOST:PORT|tls://HOST:PORT"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:

@@ -89,7 +89,7 @@ def reliability_rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
     """What ``summarise_reliability`` gave as rows of text, with a heading."""
     rows: list[tuple[str, ...]] = [("confidence", "pixels", "mean confidence", "accuracy")]
     rows += [
-        (f"{b['above']:.0%} - {b['to']:.0%}", f"{b['pixels']:,}", f"{b['confidence']:.4f}", f"{b['accuracy']:.4f}")
+        (f"{b['above']:.2f} - {b['to']:.2f}", f"{b['pixels']:,}", f"{b['confidence']:.4f}", f"{b['accuracy']:.4f}")
         for b in summary["bins"]
     ]
     if summary["pixels"]:

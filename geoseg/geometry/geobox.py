@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+from geoseg.geometry.windows import sized
+
 Transform = tuple[float, float, float, float, float, float]
 """(a, b, c, d, e, f): x = a*col + b*row + c, y = d*col + e*row + f; (0, 0) is the corner of the first pixel."""
 
@@ -103,7 +105,7 @@ class GeoBox:
         is not placed at all is compared by shape only. CRS are compared as pyproj does.
         """
         if self.shape != other.shape:
-            return f"{self.shape[0]} x {self.shape[1]} pixels against {other.shape[0]} x {other.shape[1]}"
+            return f"{sized(self.shape)} pixels against {sized(other.shape)}"
         if not (self.is_placed and other.is_placed) or (self.gcps or other.gcps):
             return None
         if self.crs is not None and other.crs is not None and self.crs != other.crs:

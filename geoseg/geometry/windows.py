@@ -34,7 +34,7 @@ class Window:
             if not isinstance(value, int):
                 raise ValueError(f"{name} must be an integer, not {value!r}")  # noqa: TRY004
         if self.height < 0 or self.width < 0:
-            raise ValueError(f"a window cannot be {self.height} x {self.width}")
+            raise ValueError(f"a window cannot be {sized(self.shape)}")
 
     @classmethod
     def from_stops(cls, *, row_off: int, col_off: int, row_stop: int, col_stop: int) -> Window:
@@ -108,6 +108,11 @@ class Window:
     def describe(self) -> str:
         """Words for messages: ``rows 0-512, columns 512-1024``."""
         return f"rows {self.row_off}-{self.row_stop}, columns {self.col_off}-{self.col_stop}"
+
+
+def sized(shape: tuple[int, int]) -> str:
+    """A (height, width) as people say it, the width first: ``W x H``."""
+    return f"{shape[1]} x {shape[0]}"
 
 
 def split(shape: tuple[int, int], *, size: tuple[int, int]) -> Iterator[Window]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from geoseg.choices import PlannedRuntime
 from geoseg.geometry.lattice import Lattice
 from geoseg.geometry.tiles import TileGrid
+from geoseg.geometry.windows import sized
 from geoseg.inference.known import Known
 from geoseg.inference.passes import ContextPass
 from geoseg.models.batching import MOST_PATCHES
@@ -50,5 +51,5 @@ def unaffordable(contexts: tuple[ContextPass, ...], block: TileGrid, *, budget: 
     if not found or budget == 1:
         return []
     listed = ", ".join(str(size) for size in found)
-    high, wide = min(block.core[0], shape[0]), min(block.core[1], shape[1])
-    return [f"a budget of {budget:g} pays for no patch of {listed} px in a block of {high} x {wide} px"]
+    core = min(block.core[0], shape[0]), min(block.core[1], shape[1])
+    return [f"a budget of {budget:g} pays for no patch of {listed} px in a block of {sized(core)} px"]

@@ -56,11 +56,17 @@ class _Table:
     entries: tuple[Rated, ...]
     seconds: dict[int, float] | None
     """Per megapixel, where it was measured."""
-    source: str
+    score: str
+    """What is counted."""
+    where: str
+    """On what it was measured, which is never the scene of the run."""
     tie: float
 
     def describe(self, entry: Rated) -> str:
-        return f"{self.source} {abs(entry.value):.3f}"
+        return f"the card's {self.score} {abs(entry.value):.3f}"
+
+    def explain(self, entry: Rated) -> str:
+        return f"by the model's card: {self.score} {abs(entry.value):.3f} {self.where}"
 
 
 def choose_contexts(
@@ -106,11 +112,12 @@ def choose_contexts(
         others = sorted((e for e in order if e is not first), key=lambda e: -e.value)
         kept = _differing([first, *others], usable)[:ADAPTIVE_CONTEXTS]
         reason = (
-            f"{first.size} px is the cheapest within {GOOD} of the best ({table.describe(first)}; {len(order)} scored)"
+            f"{first.size} px is the cheapest within {GOOD} of the best of {len(order)} patch sizes"
+            f" {table.explain(first)}"
         )
     else:
         kept = _differing(order, usable)[:contexts]
-        reason = f"best of {len(order)}: {table.describe(best)}"
+        reason = f"best of {len(order)} patch sizes {table.explain(best)}"
     return Choice(
         sizes=tuple(e.size for e in kept),
         weights=fusion_weights(kept, equal=fuse == "equal"),
@@ -141,11 +148,13 @@ def distinct(lattices: Sequence[Lattice]) -> list[int]:
 def _table(model: ModelSource) -> _Table | None:
     if model.calibration is not None:
         found = model.calibration
-        where = " and ".join(found.scenes) if len(found.scenes) < 3 else f"{len(found.scenes)} scenes"
-        return _Table(entries=found.rated(), seconds=found.seconds(), source=f"mIoU on {where}", tie=TIE)
+        few = len(found.scenes) < 3
+        scenes = f"calibration scene{'s' * (len(found.scenes) > 1)}"
+        where = f"on its {scenes} {' and '.join(found.scenes)}" if few else f"on its {len(found.scenes)} {scenes}"
+        return _Table(entries=found.rated(), seconds=found.seconds(), score="mIoU", where=where, tie=TIE)
     if model.context_scores is not None and len(model.context_scores):
         scores = model.context_scores
-        return _Table(entries=rated(scores), seconds=None, source=f"training {scores.criterion}", tie=0.0)
+        return _Table(entries=rated(scores), seconds=None, score=scores.criterion, where="in its training", tie=0.0)
     return None
 
 

@@ -9,6 +9,7 @@ from geoseg.choices import PlannedRuntime
 from geoseg.errors import PlanError
 from geoseg.geometry.lattice import Lattice, round_up
 from geoseg.geometry.tiles import TileGrid, make_tiles, make_wide_tiles
+from geoseg.geometry.windows import sized
 from geoseg.inference.batches import batch_of, most_patches, unaffordable
 from geoseg.inference.capacity import Capacity
 from geoseg.inference.context_choice import Choice, choose_contexts, distinct, shortage
@@ -221,8 +222,7 @@ class PassPlanner:
         need = self._need(lattice)
         if not need.fits(self._capacity):
             raise PlanError(
-                f"patches of {lattice.patch[0]} x {lattice.patch[1]} px need about {self._shortfall(need)}; use a"
-                " smaller --patch-size"
+                f"patches of {sized(lattice.patch)} px need about {self._shortfall(need)}; use a smaller --patch-size"
             )
 
     def _halved(self, choice: Choice) -> Choice:
@@ -270,7 +270,7 @@ class PassPlanner:
                 )
             if max(sizes) == 1:
                 raise PlanError(
-                    f"tiles of {grid.core[0]} x {grid.core[1]} px at {len(sizes)} context{'s' * (len(sizes) > 1)} need"
+                    f"tiles of {sized(grid.core)} px at {len(sizes)} context{'s' * (len(sizes) > 1)} need"
                     f" about {self._shortfall(need)}; use a smaller --tile or --patch-size, or fewer --contexts"
                 )
             pixels //= 2

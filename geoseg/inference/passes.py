@@ -15,7 +15,7 @@ from geoseg.errors import PlanError
 from geoseg.geometry.fitting import make_lattice
 from geoseg.geometry.lattice import Lattice
 from geoseg.geometry.tiles import Tile, TileGrid, tile_over
-from geoseg.geometry.windows import Window
+from geoseg.geometry.windows import Window, sized
 
 
 def fit_lattice(
@@ -52,7 +52,7 @@ def fit_lattice(
     for side in lattice.patch:
         reason = rule.refusal(side)
         if reason is not None:
-            raise PlanError(f"a scene of {shape[0]} x {shape[1]} px would be cut into patches of {reason}")
+            raise PlanError(f"a scene of {sized(shape)} px would be cut into patches of {reason}")
     return lattice
 
 

@@ -10,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from geoseg.geometry.tiles import TileGrid
+from geoseg.geometry.windows import split
 from geoseg.inference.executors import Session
 from geoseg.inference.plan import Plan
 from geoseg.inference.shortage import memory_told
 from geoseg.inference.stopping import end_run, start_run
 from geoseg.inference.tasks import TileReport, TileTask
 from geoseg.inference.tilework import forget_runs
+from geoseg.legend import IGNORE
 from geoseg.models.runtimes.halving import with_notes
 from geoseg.models.source import ModelSource
 from geoseg.raster.zarr_store import ResultStore
@@ -24,6 +26,9 @@ from geoseg.version import __version__
 NOTES_ATTRIBUTE = "geoseg_notes"
 """Root attribute of a store with what a user should know of how its tiles were computed."""
 
+
+EMPTY = "not one valid pixel: the map is all nodata"
+"""Note on a scene without data."""
 
 _SMALLER = "use a smaller --tile, --patch-size or --batch-size"
 
@@ -117,7 +122,16 @@ def run_plan(
     finally:
         end_run(run)
         forget_runs()
+    if progress.computed_pixels == 0 and _is_empty(store):
+        progress.notes = with_notes(progress.notes, (EMPTY,))
+        store.update_attributes({NOTES_ATTRIBUTE: progress.notes})
     return progress
+
+
+def _is_empty(store: ResultStore) -> bool:
+    """True if no pixel has a class; looks until it finds one."""
+    windows = split(store.shape, size=(2048, 2048))
+    return all(bool((store.read_classes(window) == IGNORE).all()) for window in windows)
 
 
 def done_mask(grid: TileGrid, keys: Iterable[str]) -> npt.NDArray[np.bool_]:

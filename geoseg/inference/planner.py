@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from geoseg.choices import PLANNED_RUNTIMES
 from geoseg.geometry.lattice import round_up
-from geoseg.geometry.tiles import chunk_side
+from geoseg.geometry.tiles import TileGrid, chunk_side
+from geoseg.geometry.windows import sized
 from geoseg.inference import machine
 from geoseg.inference.alternatives import alternatives_of
 from geoseg.inference.capacity import Capacity, capacity_here
@@ -57,9 +58,7 @@ def make_plan(info: SceneInfo, model: ModelSource, options: PlanOptions, *, capa
     choice = planner.choose()
     notes += choice.notes
     passes, grid = planner.passes(choice, notes)
-    if options.tile is not None and grid.core != (options.tile, options.tile) and grid.count > 1:
-        unit = "cells" if passes.adaptive is None else "blocks"
-        notes.append(f"tiles of {options.tile} px rounded to whole {unit}: {grid.core[0]} x {grid.core[1]} px")
+    notes += _size_notes(passes, grid, options)
     notes += _halo_notes(passes, known, model=model, options=options)
     stride = grid.lattice.stride
     return Plan(
@@ -165,6 +164,18 @@ def _halo(model: ModelSource, options: PlanOptions, known: Known, notes: list[st
             f"overlap of {options.overlap} px rounded up to {2 * halo}: twice the network's multiple of {multiple}"
         )
     return lambda _: halo
+
+
+def _size_notes(passes: Passes, grid: TileGrid, options: PlanOptions) -> list[str]:
+    """Where a tile or an overlap that was asked for is not what there is."""
+    notes = []
+    asked = options.tile
+    if asked is not None and grid.core != (asked, asked) and (grid.count > 1 or asked < max(grid.lattice.shape)):
+        unit = "cells" if passes.adaptive is None else "blocks"
+        notes.append(f"tiles of {asked} px rounded to whole {unit}: {sized(grid.core)} px")
+    if options.overlap and all(context.lattice.count == 1 for context in passes.contexts):
+        notes.append("the whole scene is one patch: no overlap")
+    return notes
 
 
 def _halo_notes(passes: Passes, known: Known, *, model: ModelSource, options: PlanOptions) -> list[str]:

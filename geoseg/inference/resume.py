@@ -70,6 +70,11 @@ def continued_plan(fresh: Plan, options: PlanOptions, left: Unfinished, *, here:
     stored = left.run.parsed()
     if stored is not None and fresh.digest == stored.digest:
         return replace(fresh, threads=options.threads or stored.threads)
+    if stored is not None and stored.recipe.uris != fresh.recipe.uris:
+        raise PlanError(
+            f"{_target_of(left.place)}: an unfinished run of another scene ({stored.recipe.name}) is there;"
+            " --restart drops it, or give another name"
+        )
     found = differences(fresh, options, left.run)
     if found or stored is None:
         raise PlanError(
@@ -150,6 +155,11 @@ def open_part(
         attributes={**attributes, PLAN_DIGEST: plan.digest, **asked, PLAN_ATTRIBUTE: plan.to_json()},
     )
     return create_store(place, spec)
+
+
+def _target_of(part: Location) -> Location:
+    """The output that an unfinished store lies beside."""
+    return part.sibling(part.name.removeprefix(".").removesuffix(".part.zarr"))
 
 
 def _decided_elsewhere(fresh: Plan, stored: Plan) -> str:

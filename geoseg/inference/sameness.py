@@ -77,7 +77,8 @@ def decided_otherwise(plan: Plan, other: Mapping[str, Any]) -> str:
     for name, value in json.loads(json.dumps(plan.decisions())).items():
         if value != other.get(name):
             both = f" {other.get(name)} -> {value}"
-            found.append(name + (both if len(both) < 60 else ""))
+            short = len(both) < 60 and _is_plain(value) and _is_plain(other.get(name))
+            found.append(name + (both if short else ""))
     return ", ".join(found) or "another version of geoseg"
 
 
@@ -93,7 +94,7 @@ def _other_options(options: PlanOptions, earlier: Earlier) -> Iterator[str]:
             then = _decided(name, earlier.plan)
             if now == then or (name == "tile" and [now, now] == earlier.plan.get("tile")):
                 continue
-        yield f"{name.replace('_', ' ')} {_said(then)} -> {_said(now)}"
+        yield _changed(name, then, now)
 
 
 def _other_facts(fresh: Plan, earlier: Earlier) -> Iterator[str]:
@@ -112,12 +113,10 @@ def _other_facts(fresh: Plan, earlier: Earlier) -> Iterator[str]:
             continue
         if isinstance(now, dict) and isinstance(then, dict) and name not in named:
             yield from (
-                f"{name} {key.replace('_', ' ')} {_said(then.get(key))} -> {_said(value)}"
-                for key, value in now.items()
-                if value != then.get(key)
+                _changed(f"{name} {key}", then.get(key), value) for key, value in now.items() if value != then.get(key)
             )
         else:
-            yield named.get(name, f"{name.replace('_', ' ')} {_said(then)} -> {_said(now)}")
+            yield named.get(name) or _changed(name, then, now)
 
 
 def _decided(name: str, plan: Mapping[str, Any]) -> Any:
@@ -127,6 +126,19 @@ def _decided(name: str, plan: Mapping[str, Any]) -> Any:
     if name == "overlap":
         return 2 * plan["halo"] if "halo" in plan else None
     return plan.get(name)
+
+
+def _changed(name: str, then: Any, now: Any) -> str:
+    """A difference with both values, or its name alone where they are no values that a line can hold."""
+    name = name.replace("_", " ")
+    if _is_plain(then) and _is_plain(now):
+        return f"{name} {_said(then)} -> {_said(now)}"
+    return f"another {name}"
+
+
+def _is_plain(value: Any) -> bool:
+    """False for what would be printed as Python's dicts."""
+    return not isinstance(value, dict) and not (isinstance(value, list) and not all(map(_is_plain, value)))
 
 
 def _said(value: Any) -> str:

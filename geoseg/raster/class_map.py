@@ -18,7 +18,7 @@ from geoseg.legend import IGNORE, Legend
 from geoseg.raster.datasets import open_dataset
 from geoseg.raster.label_legend import guessed_legend, stored_legend
 from geoseg.raster.label_reading import is_store, label_reading, open_class_store, read_labels
-from geoseg.raster.labels import inspect_labels
+from geoseg.raster.labels import ANY_IDS, inspect_labels
 from geoseg.raster.locations import PLAN_DIGEST
 
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ _PLAN = "geoseg_plan"
 """Root attribute of a store with the plan of its run."""
 
 Ids = npt.NDArray[np.uint8]
-
-_ANY = Legend.from_json([{"id": i, "name": str(i), "color": [i, 1, 254 - i]} for i in range(IGNORE)])
-"""Every id, where no legend is known; in colours that no palette has, so that palettes are read by their numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +72,7 @@ def open_class_map(uri: str | os.PathLike[str], *, legend: Legend | None = None)
     """
     uri = os.fspath(uri)
     known = legend or stored_legend(uri)
-    info = inspect_labels(uri, legend=known or _ANY)
+    info = inspect_labels(uri, legend=known or ANY_IDS)
     notes = list(info.notes)
     if known is None:
         notes.append(f"{uri} carries no legend: classes are called by their numbers, or as its category names say")

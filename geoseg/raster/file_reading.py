@@ -14,7 +14,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterioWindow
 
 from geoseg.errors import SceneError, SceneReadError
-from geoseg.geometry.windows import Window
+from geoseg.geometry.windows import Window, sized
 from geoseg.raster.datasets import READ_FAILURES, forget_dataset, open_dataset, raster_environment, reason
 from geoseg.raster.georeference import native_geobox
 from geoseg.raster.recipe import SceneRecipe
@@ -84,7 +84,7 @@ def _read(recipe: SceneRecipe, window: Window, *, cache_mb: int | None = None) -
         height, width = reader.shape
         if window.row_off < 0 or window.col_off < 0 or window.row_stop > height or window.col_stop > width:
             raise SceneError(
-                f"{recipe.uri}: {window.describe()} reaches outside the scene of {height} x {width} pixels"
+                f"{recipe.uri}: {window.describe()} reaches outside the scene of {sized((height, width))} pixels"
             )
         if window.pixels == 0:
             bands = 3 if recipe.palette else len(recipe.bidx)

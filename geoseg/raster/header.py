@@ -13,6 +13,7 @@ from rasterio.io import DatasetReader
 
 from geoseg.errors import SceneError, SceneReadError
 from geoseg.geometry.geobox import GeoBox
+from geoseg.geometry.windows import sized
 from geoseg.raster.datasets import READ_FAILURES, open_dataset, raster_environment, reason
 from geoseg.raster.file_reading import palette_table
 from geoseg.raster.georeference import native_geobox
@@ -114,7 +115,7 @@ def _refuse_unreadable(dataset: DatasetReader, *, uri: str, bidx: Sequence[int] 
     block_mb = block_height * block_width * together * np.dtype(dtype).itemsize / 2**20
     if block_mb > max_block_mb:
         raise SceneError(
-            f"{uri}: one block ({block_height} x {block_width} pixels, {together} band(s) of {dtype}) decodes to"
+            f"{uri}: one block ({sized((block_height, block_width))} pixels, {together} band(s) of {dtype}) decodes to"
             f" {block_mb:,.0f} MB, the limit is {max_block_mb}: rewrite it with smaller tiles or raise --max-block-mb"
         )
     if count > MANY_BANDS and bidx is None:

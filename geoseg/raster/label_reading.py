@@ -37,6 +37,9 @@ _TOP_DOWN = frozenset({"PNG", "GIF", "WEBP", "JPEG"})
 _MAX_HELD_PIXELS = 1 << 27
 """Largest raster of such a driver that is decoded once and kept; larger ones are decoded again and again."""
 
+_VECTORS = (".gpkg", ".geojson", ".fgb", ".parquet", ".geoparquet", ".shp", ".gml", ".kml")
+"""Endings of files of polygons. (A GeoPackage may hold a raster too: it is asked only when GDAL finds none.)"""
+
 _STRIP_PIXELS = 1 << 22
 _decoded = DecodedCache(max_bytes=1 << 28)
 
@@ -199,9 +202,19 @@ def label_reading(uri: str, window: Window | None) -> Iterator[None]:
     try:
         with raster_environment():
             yield
-    except GeosegError:
+    except GeosegError as error:
+        _tell_vectors(uri, error)
         raise
     except READ_FAILURES as error:
         forget_dataset(uri)
         what = uri if window is None else f"{window.describe()} of {uri}"
         raise SceneReadError(f"cannot read {what}: {reason(error)}") from error
+
+
+def _tell_vectors(uri: str, error: GeosegError) -> None:
+    """Raises in place of GDAL's word for a file of polygons that holds no raster."""
+    if isinstance(error, SceneReadError) and uri.lower().endswith(_VECTORS) and Path(uri).exists():
+        raise SceneReadError(
+            f"{uri} is a vector file, and pixels are wanted here: make a raster of it (gdal_rasterize), or export the"
+            " map and compare polygons (geoseg evaluate --objects)"
+        ) from error

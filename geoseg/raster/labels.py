@@ -23,7 +23,7 @@ from rasterio.enums import ColorInterp
 from geoseg.errors import GridError, LegendError, SceneError
 from geoseg.geometry.geobox import GeoBox
 from geoseg.geometry.nearest import overlaps
-from geoseg.geometry.windows import Window
+from geoseg.geometry.windows import Window, sized
 from geoseg.legend import IGNORE, Legend
 from geoseg.raster.datasets import open_dataset
 from geoseg.raster.georeference import native_geobox
@@ -38,7 +38,10 @@ from geoseg.raster.label_codes import (
 )
 from geoseg.raster.label_reading import LabelRecipe, is_store, label_reading, open_class_store, read_labels
 
-__all__ = ["Encoding", "LabelInfo", "LabelRecipe", "inspect_labels", "read_labels"]
+__all__ = ["ANY_IDS", "Encoding", "LabelInfo", "LabelRecipe", "inspect_labels", "read_labels"]
+
+ANY_IDS = Legend.from_json([{"id": i, "name": str(i), "color": [i, 1, 254 - i]} for i in range(IGNORE)])
+"""Every id, where no legend is known; in colours that no palette has, so that palettes are read by their numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +116,8 @@ def _find_source(uri: str, own: GeoBox, *, onto: GeoBox, native: GeoBox | None, 
         notes.append(f"{uri} has the scene's own size and was taken onto the map's grid by nearest neighbour")
         return native
     raise GridError(
-        f"{uri} cannot be compared by shape: it has {own.shape[0]} x {own.shape[1]} pixels, the map"
-        f" {onto.shape[0]} x {onto.shape[1]}; give labels of the map's size, or labels (and a scene) with a"
+        f"{uri} cannot be compared by shape: it has {sized(own.shape)} pixels, the map"
+        f" {sized(onto.shape)}; give labels of the map's size, or labels (and a scene) with a"
         " CRS and transform, which are taken onto the map's grid"
     )
 
@@ -123,6 +126,11 @@ def _find_encoding(dataset: Any, uri: str, *, legend: Legend, notes: list[str]) 
     """Reads a sample of the pixels and says what they mean; remarks go to ``notes``."""
     bands = stored_bands(dataset)
     dtypes = {dataset.dtypes[band - 1] for band in bands}
+    if len(bands) > 2 and legend == ANY_IDS:
+        raise LegendError(
+            f"{uri} looks like an image ({dataset.count} bands, no legend): give the map that predict wrote,"
+            " or a legend (--model)"
+        )
     if len(bands) not in (1, 3):
         raise SceneError(f"{uri} has {dataset.count} bands; a label raster has 1 of class ids or 3 of colours")
     if any(dtype.startswith("complex") for dtype in dtypes) or (len(bands) == 3 and dtypes != {"uint8"}):

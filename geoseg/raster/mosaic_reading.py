@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geoseg.errors import SceneError
-from geoseg.geometry.windows import Window
+from geoseg.geometry.windows import Window, sized
 from geoseg.raster import file_reading
 from geoseg.raster.crs import transformer_of, turn_of
 from geoseg.raster.file_reading import read_file_window
@@ -52,7 +52,8 @@ def read_mosaic_window(recipe: MosaicRecipe, window: Window) -> tuple[Pixels, Va
     """
     height, width = recipe.grid.shape
     if window.row_off < 0 or window.col_off < 0 or window.row_stop > height or window.col_stop > width:
-        raise SceneError(f"{recipe.name}: {window.describe()} reaches outside the mosaic of {height} x {width} pixels")
+        size = sized((height, width))
+        raise SceneError(f"{recipe.name}: {window.describe()} reaches outside the mosaic of {size} pixels")
     index = index_of(recipe)
     pixels = np.zeros((recipe.bands, *window.shape), dtype=recipe.dtype)
     valid = np.zeros(window.shape, dtype=np.bool_)

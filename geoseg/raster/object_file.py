@@ -21,6 +21,9 @@ CLASS_COLUMNS = ("class_name", "class_id", "map_name", "map_class")
 ID, NAME = "class_id", "name"
 """Columns of the files that geoseg writes: ids are compared, names are for people."""
 
+_RASTERS = (".tif", ".tiff", ".zarr", ".vrt", ".png", ".jpg", ".jpeg", ".jp2", ".img")
+"""Endings of what has no polygons to read, of which GDAL would say more and less."""
+
 _POLYGONS = (3, 6)  # shapely's numbers of polygon and multipolygon
 
 
@@ -53,6 +56,8 @@ def columns_of(uri: str, *, layer: str | None = None) -> tuple[str, ...]:
 
     if not is_url(uri) and not uri.startswith("/vsi") and not Path(uri).exists():
         raise SceneReadError(f"{uri}: no such file")
+    if uri.lower().rstrip("/").endswith(_RASTERS):
+        raise SceneReadError(f"{uri} is no vector file: geoseg export makes polygons of a class map")
     if is_geoparquet(uri):
         return column_names(uri)
     try:

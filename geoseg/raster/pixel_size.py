@@ -23,7 +23,7 @@ def choose_grid(
     notes = [] if native.crs is not None else ["no CRS: its pixel grid is kept as it is"]
     if gsd is None:
         return None, notes
-    model = f"the model's {gsd:.3g} m"
+    model = f"the model's {_metres(gsd)} m"
     if native_gsd is None or native.gcps or native.rpcs:
         why = "placed by GCPs or RPCs" if native.gcps or native.rpcs else "of unknown ground resolution"
         return None, [*notes, f"{why}: read as it is, not resampled to {model}"]
@@ -33,10 +33,15 @@ def choose_grid(
     ratio_x, ratio_y = gsd / across, gsd / down
     if all(1 / GSD_RATIO <= ratio <= GSD_RATIO for ratio in (ratio_x, ratio_y)):
         return None, notes
-    found = f"{native_gsd[0]:.3g} x {native_gsd[1]:.3g} m per pixel"
+    found = f"{_metres(native_gsd[0])} x {_metres(native_gsd[1])} m per pixel"
     if resolution == "native":
         return None, [*notes, f"{found} against {model}: not resampled (--resolution native)"]
     if min(ratio_x, ratio_y) < 1 / MAX_ENLARGEMENT:
         return None, [*notes, f"{found} is too coarse for {model}: not resampled, expect little"]
     grid = native.resampled(ratio_x=ratio_x, ratio_y=ratio_y)
     return grid, [*notes, f"resampled from {found} to {model}: {grid.shape[1]} x {grid.shape[0]} pixels"]
+
+
+def _metres(length: float) -> str:
+    """Three figures, and no powers of ten."""
+    return f"{length:,.0f}" if length >= 999.5 else f"{length:.3g}"

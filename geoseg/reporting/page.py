@@ -56,7 +56,7 @@ def _about(content: Content) -> str:
     height, width = content.shape
     parts = [f"{width:,} × {height:,} pixels", content.crs]
     if content.gsd is not None:
-        across, down = (f"{v:.3g}" for v in content.gsd)
+        across, down = (f"{v:,.0f}" if v >= 999.5 else f"{v:.3g}" for v in content.gsd)
         parts.append(f"{across} m per pixel" if across == down else f"{across} × {down} m per pixel")
     model = content.origin.get("geoseg_model")
     if model:

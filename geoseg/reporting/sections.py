@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from geoseg.geometry.windows import sized
 from geoseg.reporting import markup
 from geoseg.reporting.charts import histogram
 from geoseg.reporting.command import command_of
@@ -15,6 +16,10 @@ from geoseg.reporting.content import Content
 from geoseg.reporting.pictures import CONFIDENCE_STOPS, ramp
 
 _HECTARE = 10_000.0
+_ELSEWHERE = (
+    "This gives the same classes and layers. What else the run was told is not kept in a store: folders, a .tif,"
+    " polygons, a reference, this report, a STAC item."
+)
 _BINS = 25
 """Columns of the histogram: 4 percent each."""
 
@@ -35,6 +40,8 @@ def area_section(content: Content) -> str:
     head = ("class", *(["hectares"] if on_ground else []), "share", "pixels")
     caption = "Ground area on the ellipsoid" if on_ground else "In pixels: the map has no CRS that gives them an area"
     without = f"{found.empty:,} pixels have no class (nodata)." if found.empty else ""
+    if not any(found.pixels.values()):
+        without += " Not one pixel has a class: the map is all nodata."
     table = markup.table(caption, head, rows, swatches=content.legend.colors)
     return markup.section("Area of each class", table, markup.paragraph(without, kind="small"))
 
@@ -88,7 +95,7 @@ def _took(timing: Mapping[str, Any]) -> str:
     rate = f"{timing['predicted_pixels'] / 1e6 / seconds:.2f} Mpx/s" if seconds else ""
     first = [("to the last tile", f"{seconds:.1f} s"), ("rate", rate)]
     first += [(name, f"{float(timing[name]):.1f} s") for name in ("read", "compute", "write") if name in timing]
-    first.append(("memory", f"{timing['peak_rss_bytes'] / 1e9:.2f} GB"))
+    first.append(("memory to the last tile", f"{timing['peak_rss_bytes'] / 1e9:.2f} GB"))
     said = "Read, compute and write are busy seconds, which overlap."
     if timing.get("resumed_pixels"):
         said += f" The run was continued: {timing['resumed_pixels']:,} pixels were done before and are not counted."
@@ -124,11 +131,10 @@ def repeat_section(content: Content) -> str:
         ("model digest (SHA-256)", _text(origin.get("geoseg_model_digest"))),
         ("versions", ", ".join(f"{name} {found}" for name, found in versions.items() if found)),
     ]
-    command = code = ""
+    code = ""
     if run:
-        command = command_of(run, output=f"{content.name}.zarr")
-        code = markup.code(command)
-    return markup.section("To do it again", code, markup.pairs((n, v) for n, v in rows if v))
+        code = markup.code(command_of(run, output=f"{content.name}.zarr")) + markup.paragraph(_ELSEWHERE, kind="small")
+    return markup.section("To make this store again", code, markup.pairs((n, v) for n, v in rows if v))
 
 
 def notes_section(content: Content) -> str:
@@ -146,7 +152,7 @@ def _sides(value: Any) -> str:
     if not value:
         return ""
     height, width = value
-    return f"{height} px" if height == width else f"{height} × {width} px"
+    return f"{height} px" if height == width else f"{sized((height, width)).replace('x', '×')} px"
 
 
 def _tiles(plan: Mapping[str, Any]) -> str:

@@ -18,10 +18,10 @@ from geoseg.evaluation.sampling import Tally, draw, tally
 from geoseg.geometry.ground import row_areas
 from geoseg.legend import Legend
 from geoseg.raster.label_legend import guessed_legend
-from geoseg.raster.labels import inspect_labels, read_labels
+from geoseg.raster.labels import ANY_IDS, inspect_labels, read_labels
 from geoseg.raster.sample_file import Stratum, refuse_sample_path, write_sample
 from geoseg.raster.urls import refuse_credentials
-from geoseg.verbs.class_maps import ANY_IDS, PathLike, find_legend
+from geoseg.verbs.class_maps import PathLike, find_legend
 from geoseg.version import __version__
 
 

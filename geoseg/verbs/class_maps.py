@@ -7,12 +7,9 @@ import os
 from pathlib import Path
 
 from geoseg.errors import LegendError
-from geoseg.legend import IGNORE, Legend
+from geoseg.legend import Legend
 from geoseg.models.bundle import open_bundle
 from geoseg.raster.label_legend import stored_legend
-
-ANY_IDS = Legend.from_json([{"id": i, "name": str(i), "color": [i, 1, 254 - i]} for i in range(IGNORE)])
-"""Every id, where no legend is known; in colours that no palette has, so that palettes are read by their numbers."""
 
 PathLike = str | os.PathLike[str]
 

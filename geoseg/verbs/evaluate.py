@@ -19,10 +19,10 @@ from geoseg.raster.atomic import refuse_existing
 from geoseg.raster.block_file import refuse_block_path, write_blocks
 from geoseg.raster.label_legend import guessed_legend
 from geoseg.raster.label_reading import is_store, open_class_store
-from geoseg.raster.labels import LabelInfo, inspect_labels, read_labels
+from geoseg.raster.labels import ANY_IDS, LabelInfo, inspect_labels, read_labels
 from geoseg.raster.tags import METRICS_TAG
 from geoseg.raster.urls import refuse_credentials
-from geoseg.verbs.class_maps import ANY_IDS, PathLike, find_legend
+from geoseg.verbs.class_maps import PathLike, find_legend
 from geoseg.verbs.evaluate_rules import block_columns, metrics_of, rules_of
 
 

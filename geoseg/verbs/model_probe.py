@@ -12,7 +12,7 @@ import numpy as np
 
 from geoseg.choices import PlannedRuntime, Runtime
 from geoseg.errors import PlanError
-from geoseg.geometry.windows import Window
+from geoseg.geometry.windows import Window, sized
 from geoseg.inference import machine
 from geoseg.inference.capacity import Capacity, capacity_here
 from geoseg.models.bundle import Bundle, open_bundle
@@ -187,7 +187,7 @@ def _cut(card: Card, info: SceneInfo, *, side: int, count: int) -> list[Frame]:
     least = min(side, *shape)
     side = least if card.only else card.rule.near(least)[0]
     if side > least:
-        raise PlanError(f"a scene of {shape[0]} x {shape[1]} px is too small to probe {card.name}, which needs {side}")
+        raise PlanError(f"a scene of {sized(shape)} px is too small to probe {card.name}, which needs {side}")
     found: list[tuple[float, Frame]] = []
     for down, across in ((0.5, 0.5), (0.0, 0.0), (1.0, 1.0), (0.0, 1.0), (1.0, 0.0)):
         top, left = int(down * (shape[0] - side)), int(across * (shape[1] - side))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from geoseg.geometry.windows import sized
 from geoseg.inference.executors import open_session
 from geoseg.inference.plan import Plan
 from geoseg.legend import Legend
@@ -45,14 +46,14 @@ def plan(
 def plan_rows(plan: Plan) -> list[tuple[str, str]]:
     """The plan as a table of two columns."""
     data = plan.to_json()
-    height, width = plan.geobox.shape
+    size = sized(plan.geobox.shape)
     rows = [
-        ("scene", f"{width} x {height} px, {plan.recipe.bands} bands {plan.dtype}, valid from {plan.valid_from}"),
+        ("scene", f"{size} px, {plan.recipe.bands} bands {plan.dtype}, valid from {plan.valid_from}"),
         *_area_rows(plan, data["area_pixels"]),
         ("model", f"{plan.model} ({plan.model_digest[:12]}), {len(plan.legend)} classes"),
         *_context_rows(plan),
-        ("overlap", f"{_by(data['overlap'])} px, stride {_by(data['stride'])} px, stitch {plan.stitch}"),
-        ("tiles", f"{data['tiles']:,} of {_by(data['tile'])} px, {plan.slots} in work at once"),
+        ("overlap", _overlap(plan, data)),
+        ("tiles", f"{data['tiles']:,} of {sized(data['tile'])} px, {plan.slots} in work at once"),
         ("patches", f"{data['patches']:,} in batches of {_batches(plan)}"),
         ("computed / scene", f"{'at most ' if plan.adaptive else ''}{data['computed_ratio']:.3f}"),
         ("runs on", f"{plan.device}, {plan.runtime} in {plan.precision}, {plan.threads} threads"),
@@ -77,7 +78,7 @@ def _area_rows(plan: Plan, pixels: int) -> list[tuple[str, str]]:
 
 def _context_rows(plan: Plan) -> list[tuple[str, str]]:
     """What was chosen, and why."""
-    fitted = [f"{c.size} px, fitted to patches of {_by([*c.patch_size])} px" for c in plan.contexts]
+    fitted = [f"{c.size} px, fitted to patches of {sized(c.patch_size)} px" for c in plan.contexts]
     if len(fitted) > 1 and plan.adaptive is None:
         fitted = [f"{text}, weight {c.weight:.3f}" for text, c in zip(fitted, plan.contexts, strict=True)]
     rows = [("context", fitted[0])]
@@ -95,14 +96,16 @@ def _alternative_rows(plan: Plan) -> list[tuple[str, str]]:
     rows = []
     for k, way in enumerate(plan.alternatives):
         took = "" if way.seconds is None else f"{way.seconds:.0f} s: "
-        shape = f"patches {_by([*way.patch_size])}, halo {way.halo}, batch {way.batch_size}, tile {_by([*way.tile])} px"
+        shape = f"patches {sized(way.patch_size)}, halo {way.halo}, batch {way.batch_size}, tile {sized(way.tile)} px"
         rows.append(("best" if k == 0 else f"{k + 1}. best", f"{took}{shape}; {way.why}"))
     return rows
 
 
+def _overlap(plan: Plan, data: dict[str, Any]) -> str:
+    if plan.lattice.count == 1:
+        return "none: the whole scene is one patch"
+    return f"{sized(data['overlap'])} px, stride {sized(data['stride'])} px, stitch {plan.stitch}"
+
+
 def _batches(plan: Plan) -> str:
     return ", ".join(str(c.batch_size) for c in plan.contexts)
-
-
-def _by(size: list[int]) -> str:
-    return f"{size[0]} x {size[1]}"

@@ -36,6 +36,9 @@ OnStage = Callable[[str, int, int], None]
 MIRRORED = "the map has no place: QGIS draws it downwards from 0, its polygons upwards, mirrored"
 """Rasters that are nowhere have rows at y = -row in QGIS, and at y = +row in rasterio, which polygons follow."""
 
+_NOTHING = "the map holds no class at all: no polygons"
+_NONE_OF_THESE = "the map holds no pixel of these classes: no polygons"
+
 SIMPLIFY_SHARE = 0.5
 """Of the memory, what simplifying may take."""
 
@@ -113,12 +116,15 @@ def write_polygons(
     ids = chosen_ids(options.classes, source.legend, where=source.name)
     ground, notes = ground_of(source.geobox)
     rows = row_maker(source, ground, dst_crs=options.dst_crs)
-    notes = (*notes, *(() if source.geobox.is_placed or source.geobox.crs else (MIRRORED,)))
+    mirrored = () if source.geobox.is_placed or source.geobox.crs else (MIRRORED,)
+    notes = (*notes, *_pixel_notes(ground, options), *mirrored)
     totals = Totals(ground.unit, (*notes, *rows.notes, *geojson_notes(targets, rows.crs)))
     job = _Job(source=source, options=options, ground=ground, on_stage=on_stage)
     with ThreadPoolExecutor(core_count()) as pool, staged(targets[0], rows.schema) as stage:
         stage.fill(_batches(job.regions(pool, ids=ids), rows, pool, options=options, totals=totals))
         totals.rows = stage.rows
+        if not totals.regions:
+            totals.notes += (_NOTHING if not options.classes else _NONE_OF_THESE,)
         check()
         on_stage("writing", 0, len(targets))
         layer = _layer(source, rows, totals, options)
@@ -128,6 +134,12 @@ def write_polygons(
             write_styles(target, layer.legend, kind="vector", overwrite=options.overwrite)
             totals.notes += style_notes(target, kind="vector")
     return totals
+
+
+def _pixel_notes(ground: Ground, options: ExportOptions) -> list[str]:
+    """Metres that were asked for where nothing tells what a metre is."""
+    asked = {"--min-area": options.min_area, "--simplify": options.simplify}
+    return [f"{name} {value:g} is taken as pixels" for name, value in asked.items() if value and ground.unit == "px"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from geoseg.errors import GridError, SceneError
 from geoseg.geometry.geobox import GeoBox
-from geoseg.geometry.windows import split
+from geoseg.geometry.windows import sized, split
 from geoseg.legend import IGNORE, Legend
 from geoseg.raster.datasets import open_dataset
 from geoseg.raster.georeference import native_geobox
@@ -174,7 +174,7 @@ def _shift(path: Path, own: GeoBox, *, grid: GeoBox) -> float:
     """Pixels between the corners of a label and of its image; 0 where one of them is not georeferenced."""
     if own.shape != grid.shape:
         raise GridError(
-            f"{path} has {own.shape[0]} x {own.shape[1]} pixels, its image {grid.shape[0]} x {grid.shape[1]}:"
+            f"{path} has {sized(own.shape)} pixels, its image {sized(grid.shape)}:"
             " unpack both again, or take the scene out of the folder"
         )
     if not (own.is_placed and grid.is_placed):

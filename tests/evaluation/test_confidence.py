@@ -59,7 +59,9 @@ def test_the_table_is_scikit_learns_curve(three: list[np.ndarray]) -> None:
     assert found["ece"] == pytest.approx(shares @ gaps)
     assert found["accuracy"] == pytest.approx(right.mean())
     assert found["mean_confidence"] == pytest.approx(percent[scored].mean() / 100)
-    assert len({len(row) for row in reliability_rows(found)}) == 1
+    rows = reliability_rows(found)
+    assert len({len(row) for row in rows}) == 1
+    assert not [cell for row in rows for cell in row if "%" in cell], "shares are told in one way"
 
 
 @given(maps(), st.integers(1, 5), st.integers(1, 3))

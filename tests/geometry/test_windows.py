@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geoseg.geometry.windows import Window, split
+from geoseg.geometry.windows import Window, sized, split
 
 windows = st.builds(
     Window,
@@ -53,3 +53,9 @@ def test_floats_and_negative_sizes_are_refused() -> None:
         Window(row_off=0.5, col_off=0, height=1, width=1)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="cannot be"):
         Window(row_off=0, col_off=0, height=-1, width=1)
+
+
+def test_people_say_the_width_first() -> None:
+    assert sized((300, 420)) == "420 x 300"
+    with pytest.raises(ValueError, match="cannot be 7 x -2"):
+        Window(row_off=0, col_off=0, height=-2, width=7)

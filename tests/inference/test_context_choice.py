@@ -51,7 +51,7 @@ def calibrated(tiny_bundle: Path, tmp_path: Path) -> Path:
 def test_auto_takes_the_best_and_a_tie_goes_to_the_cheaper(scene: Path, calibrated: Path) -> None:
     plan = geoseg.plan(scene, model=calibrated)
     assert [c.size for c in plan.contexts] == [192]
-    assert plan.chosen == "best of 4: mIoU on held 0.600"
+    assert plan.chosen == ("best of 4 patch sizes by the model's card: mIoU 0.600 on its calibration scene held")
     assert not plan.notes
     assert geoseg.plan(scene, model=calibrated, patch_size=64).contexts[0].size == 64
 
@@ -216,7 +216,7 @@ def test_a_network_of_fixed_size_gets_no_other(scene: Path, tiny_bundle: Path, t
     with pytest.raises(PlanError, match="128, 256 px only"):
         geoseg.plan(scene, model=model, patch_size=136)
     small = write_scene(tmp_path / "small.tif", random_pixels((100, 400)))
-    with pytest.raises(PlanError, match="scene of 100 x 400 px"):
+    with pytest.raises(PlanError, match="scene of 400 x 100 px"):
         geoseg.plan(small, model=model)
 
 

@@ -22,6 +22,7 @@ from geoseg.inference.plan import Plan
 from geoseg.inference.sameness import decided_otherwise
 from geoseg.models.bundle import open_bundle
 from geoseg.models.source import from_bundle
+from geoseg.verbs.plan import plan_rows
 from tests.scenes import random_pixels, write_scene
 
 
@@ -135,3 +136,25 @@ def test_tiles_of_a_scene_in_strips_are_as_wide_as_it(
     assert plan.grid.shape[1] == columns
     if stitch == "crop":
         assert plan.grid.core[0] * plan.grid.core[1] <= 1.5 * 2048**2
+
+
+def test_a_scene_of_one_patch_has_neither_small_tiles_nor_overlap(tmp_path: Path, tiny_bundle: Path) -> None:
+    small = write_scene(tmp_path / "small.tif", random_pixels((90, 100)))
+    plan = geoseg.plan(small, model=tiny_bundle, tile=10, overlap=32)
+    assert "tiles of 10 px rounded to whole cells: 104 x 96 px" in plan.notes
+    assert "the whole scene is one patch: no overlap" in plan.notes
+    assert dict(plan_rows(plan))["overlap"] == "none: the whole scene is one patch"
+    assert not [
+        note for note in geoseg.plan(small, model=tiny_bundle, tile=512).notes if "tiles" in note or "patch" in note
+    ]
+
+
+def test_sizes_are_told_the_width_first(tmp_path: Path, tiny_bundle: Path) -> None:
+    plan = geoseg.plan(write_scene(tmp_path / "tall.tif", random_pixels((700, 100))), model=tiny_bundle)
+    data, rows = plan.to_json(), dict(plan_rows(plan))
+    assert rows["scene"].startswith("100 x 700 px")
+    (high, wide), tile = data["patch_size"], data["tile"]
+    assert high != wide
+    assert rows["context"].endswith(f"patches of {wide} x {high} px")
+    assert f"of {tile[1]} x {tile[0]} px" in rows["tiles"]
+    assert rows["overlap"].startswith(f"{data['overlap'][1]} x {data['overlap'][0]} px, stride {data['stride'][1]} x")

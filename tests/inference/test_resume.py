@@ -18,7 +18,7 @@ from geoseg.inference import machine
 from geoseg.inference.pipeline import Progress
 from geoseg.inference.plan import Plan
 from geoseg.inference.resume import continued_plan, find_unfinished, open_part
-from geoseg.inference.sameness import PLAN_ATTRIBUTE
+from geoseg.inference.sameness import PLAN_ATTRIBUTE, decided_otherwise
 from geoseg.inference.tasks import TileTask
 from geoseg.inference.tilework import work_tile
 from geoseg.models.batching import BATCH_PIXELS
@@ -112,6 +112,32 @@ def test_other_settings_are_named(scene: Path, tiny_bundle: Path, options: dict[
     with pytest.raises(PlanError, match=named) as caught:
         again(scene, part, tiny_bundle, **options)
     assert "\n" not in str(caught.value)
+
+
+def test_another_scene_is_called_so(scene: Path, tiny_bundle: Path) -> None:
+    _, part = begin(scene, tiny_bundle)
+    other = write_scene(scene.parent / "other.tif", random_pixels((200, 300)))
+    with pytest.raises(PlanError) as caught:
+        again(other, part, tiny_bundle)
+    assert str(caught.value) == (
+        f"{scene.parent / 'out.zarr'}: an unfinished run of another scene ({scene}) is there;"
+        " --restart drops it, or give another name"
+    )
+
+
+def test_no_difference_is_told_in_pythons_dicts(scene: Path, tiny_bundle: Path) -> None:
+    pixels = random_pixels((300, 400))
+    files = [write_scene(scene.parent / "one.tif", pixels), write_scene(scene.parent / "two.tif", pixels)]
+    part = scene.parent / ".out.zarr.part.zarr"
+    options: list[dict[str, Any]] = [{}, {"dst_crs": "EPSG:32634", "bidx": (3, 2, 1), "contexts": 1, "nodata": 3.0}]
+    plans = [geoseg.plan(files, model=tiny_bundle, **asked) for asked in options]
+    open_part(plans[0], part, restart=True, attributes={}, options=RunOptions())
+    left = find_unfinished(location_of(part))
+    assert left is not None
+    with pytest.raises(PlanError, match="another grid") as caught:
+        continued_plan(plans[1], RunOptions(**options[1]), left)
+    assert "{" not in str(caught.value)
+    assert "{" not in decided_otherwise(plans[1], plans[0].to_json())
 
 
 def test_other_files_are_named(scene: Path, tiny_bundle: Path) -> None:

@@ -340,11 +340,11 @@ def test_grids_that_are_the_same_are_not_resampled(tmp_path: Path) -> None:
 
 def test_what_cannot_be_compared(tmp_path: Path) -> None:
     plain = write(tmp_path / "a.png", truth())
-    with pytest.raises(GridError, match=r"40 x 56 pixels, the map 300 x 420"):
+    with pytest.raises(GridError, match=r"56 x 40 pixels, the map 420 x 300"):
         inspect_labels(plain, legend=LEGEND, onto=PLACED)
-    with pytest.raises(GridError, match=r"40 x 56"):
+    with pytest.raises(GridError, match=r"56 x 40"):
         inspect_labels(plain, legend=LEGEND, onto=GRIDS["coarser"], native=PLACED)
-    with pytest.raises(GridError, match=r"40 x 56"):
+    with pytest.raises(GridError, match=r"56 x 40"):
         inspect_labels(plain, legend=LEGEND, onto=GeoBox(shape=(41, 56)))
     away = replace(PLACED, transform=(0.7, 0.0, 400_000.0, 0.0, -0.7, 2_790_000.0))
     placed = write(tmp_path / "a.tif", truth(PLACED.shape), transform=away.transform, crs=UTM40)

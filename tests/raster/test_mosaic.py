@@ -327,7 +327,7 @@ def test_too_many_pixels_between_far_files(tmp_path: Path) -> None:
 def test_a_window_outside_is_refused(tmp_path: Path) -> None:
     files = [write_scene(tmp_path / f"{i}.tif", random_pixels((9, 9)), transform=at(0, 9 * i)) for i in range(2)]
     info = inspect_mosaic(files)
-    with pytest.raises(SceneError, match="reaches outside the mosaic of 9 x 18 pixels"):
+    with pytest.raises(SceneError, match="reaches outside the mosaic of 18 x 9 pixels"):
         read_window(info.recipe, Window(row_off=0, col_off=10, height=9, width=9))
     pixels, valid = read_window(info.recipe, Window(row_off=3, col_off=10, height=0, width=4))
     assert (pixels.shape, valid.shape) == ((3, 0, 4), (0, 4))

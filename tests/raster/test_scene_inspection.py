@@ -22,6 +22,7 @@ from rasterio.transform import Affine
 from geoseg.errors import SceneError, SceneReadError
 from geoseg.geometry.geobox import IDENTITY, GeoBox
 from geoseg.geometry.windows import Window
+from geoseg.raster.pixel_size import choose_grid
 from geoseg.raster.scene import SceneRecipe, inspect_scene, read_window
 
 # rasterio warns when the tests themselves write scenes without georeferencing.
@@ -100,7 +101,7 @@ def test_bands(
         ({"bidx": (5,)}, "--bidx asks for band(s) [5], the file has 1 to 4"),
         ({"bidx": ()}, "--bidx asks for band(s) none"),
         ({"max_pixels": 53}, "9 x 6 pixels are 54, the limit is 53: raise --max-pixels"),
-        ({"max_block_mb": 0}, "one block (6 x 9 pixels, 4 band(s) of uint8) decodes to"),
+        ({"max_block_mb": 0}, "one block (9 x 6 pixels, 4 band(s) of uint8) decodes to"),
         ({"resolution": "coarse"}, 'resolution must be "auto" or "native"'),
     ],
 )
@@ -314,3 +315,10 @@ def test_a_vrt_and_a_path_object_read_like_the_file(tmp_path: Path) -> None:
     rasterio.shutil.copy(tmp_path / "scene.tif", tmp_path / "scene.vrt", driver="VRT")
     info = inspect_scene(os.fspath(tmp_path / "scene.vrt"))
     np.testing.assert_array_equal(read(info.recipe, (6, 9))[0], stored)
+
+
+@pytest.mark.parametrize("resolution", ["native", "auto"])
+def test_large_pixels_are_told_without_powers_of_ten(resolution: str) -> None:
+    native = GeoBox(shape=(9, 9), transform=(2950.4, 0.0, 0.0, 0.0, -3050.0, 0.0), crs="anything")
+    _, notes = choose_grid(native, native_gsd=(2950.4, 3050.0), gsd=0.7, resolution=resolution)
+    assert notes[0].startswith("2,950 x 3,050 m per pixel")

@@ -20,8 +20,13 @@ from geoseg.legend import Legend
 from geoseg.raster.cog import write_cog
 from geoseg.raster.zarr_spec import StoreSpec
 from geoseg.raster.zarr_store import create_store, finish_store, open_store
+from geoseg.verbs.assess_design import assess_design
 from geoseg.verbs.class_maps import read_legend
 from geoseg.verbs.evaluate import METRICS_TAG, evaluate
+from geoseg.verbs.evaluate_objects import evaluate_objects
+from geoseg.verbs.export import export
+from geoseg.verbs.predict import predict
+from tests.scenes import random_pixels, write_scene
 
 LEGEND = Legend.from_json(
     [{"id": 0, "name": "land", "color": [9, 9, 9]}, {"id": 1, "name": "road"}, {"id": 4, "name": "water"}]
@@ -114,7 +119,7 @@ def test_grids_that_differ_are_an_error_or_aligned(tmp_path: Path) -> None:
         GRID, shape=fine.shape, transform=(0.7 / 3, 0.0, GRID.transform[2], 0.0, -0.7 / 3, GRID.transform[5])
     )
     truth = write_tif(tmp_path / "truth.tif", fine, geobox=grid)
-    with pytest.raises(GridError, match=r"300 x 420 pixels against 900 x 1260; --align"):
+    with pytest.raises(GridError, match=r"420 x 300 pixels against 1260 x 900; --align"):
         evaluate(path, truth)
     result = evaluate(path, truth, align=True)
     assert result.metrics["confusion"] == expected(class_map(2), prediction)
@@ -128,7 +133,7 @@ def test_grids_that_differ_are_an_error_or_aligned(tmp_path: Path) -> None:
 @pytest.mark.parametrize("align", [False, True])
 def test_sizes_that_differ_without_georeferencing(tmp_path: Path, align: bool) -> None:
     path = write_map(tmp_path / "map.tif", class_map(1))
-    with pytest.raises(GridError, match=r"300 x 420.*301 x 420|301 x 420.*300 x 420"):
+    with pytest.raises(GridError, match=r"420 x 300.*420 x 301|420 x 301.*420 x 300"):
         evaluate(path, write_tif(tmp_path / "truth.png", class_map(2, (301, 420)), geobox=None), align=align)
 
 
@@ -200,3 +205,30 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
             evaluate(tmp_path / name, truth)
     with pytest.raises(SceneReadError, match=r"gone\.png"):
         evaluate(truth, tmp_path / "gone.png")
+
+
+def test_a_picture_is_no_class_map(tmp_path: Path) -> None:
+    picture = write_scene(tmp_path / "town.tif", random_pixels((40, 50)))
+    truth = write_map(tmp_path / "truth.tif", class_map(1))
+    for wrong in (lambda: evaluate(picture, truth), lambda: assess_design(picture, tmp_path / "s.gpkg", size=9)):
+        with pytest.raises(
+            LegendError, match=r"town.tif looks like an image \(3 bands, no legend\): give the map that"
+        ):
+            wrong()
+
+
+def test_polygons_as_a_reference_are_told_the_way(tmp_path: Path, tiny_bundle: Path) -> None:
+    path = write_map(tmp_path / "map.tif", class_map(1))
+    export(path, tmp_path / "c.gpkg")
+    scene = write_scene(tmp_path / "scene.tif", random_pixels((40, 50)))
+    for wrong in (
+        lambda: evaluate(path, tmp_path / "c.gpkg"),
+        lambda: evaluate(tmp_path / "c.gpkg", path),
+        lambda: predict(scene, outputs=tmp_path / "o.zarr", model=tiny_bundle, reference=tmp_path / "c.gpkg"),
+    ):
+        with pytest.raises(SceneReadError, match=r"c.gpkg is a vector file.*gdal_rasterize.*--objects"):
+            wrong()
+    with pytest.raises(SceneReadError, match=r"map.tif is no vector file: geoseg export"):
+        evaluate_objects(path, tmp_path / "c.gpkg")
+    with pytest.raises(SceneReadError, match=r"none.gpkg: no such file"):
+        evaluate(path, tmp_path / "none.gpkg")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -212,6 +213,9 @@ def test_a_map_that_is_nowhere_is_in_pixels(tmp_path: Path, suffix: str) -> None
     made = export(source, tmp_path / f"out{suffix}")
     frame = read(tmp_path / f"out{suffix}")
     assert any("pixels (area_px" in note for note in made.notes)
+    assert not any("taken as" in note for note in made.notes)
+    cleaned = export(source, tmp_path / f"clean{suffix}", min_area=50, simplify=1.5)
+    assert {"--min-area 50 is taken as pixels", "--simplify 1.5 is taken as pixels"} <= {*cleaned.notes}
     assert any("no legend" in note for note in made.notes)
     assert any("upwards, mirrored" in note for note in made.notes)
     assert frame["area_px"].sum() == (CLASSES != 255).sum()
@@ -244,6 +248,7 @@ def test_a_map_without_a_class_gives_an_empty_layer(tmp_path: Path) -> None:
         for asked in ({}, {"dissolve": True}, {"simplify": 2.0}, {"min_area": 9.0}):
             made = export(source, tmp_path / f"out{suffix}", overwrite=True, **asked)  # type: ignore[arg-type]
             assert made.polygons == 0
+            assert "the map holds no class at all: no polygons" in made.notes
         assert len(read(tmp_path / f"out{suffix}")) == 0
 
 
@@ -284,10 +289,16 @@ def test_what_cannot_be_is_refused_and_nothing_is_left(store: Path, tmp_path: Pa
         (PlanError, "simplify", store, "out.gpkg", {"simplify": float("nan")}),
         (SceneReadError, "nothing.tif", tmp_path / "nothing.tif", "out.gpkg", {}),
         (SceneReadError, "nothing.zarr", tmp_path / "nothing.zarr", "out.gpkg", {}),
-        (LegendError, "three bands", tmp_path / "rgb.tif", "out.gpkg", {}),
+        (
+            LegendError,
+            "looks like an image (3 bands, no legend): give the map",
+            tmp_path / "rgb.tif",
+            "out.gpkg",
+            {},
+        ),
     ]
     for kind, words, source, target, asked in cases:
-        with pytest.raises(kind, match=words.replace(".", r"\.")):
+        with pytest.raises(kind, match=re.escape(words)):
             export(source, target if "://" in target else tmp_path / target, **asked)
     assert sorted(tmp_path.iterdir()) == before
     assert (tmp_path / "there.gpkg").read_bytes() == b"mine"

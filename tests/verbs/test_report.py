@@ -243,3 +243,21 @@ def test_a_style_that_is_there_stays_unless_told(tmp_path: Path, tiny_bundle: Pa
     assert (tmp_path / "map.qml").read_text() == "mine"
     geoseg.predict(scene, **where, overwrite=True)
     assert (tmp_path / "map.qml").read_text() != "mine"
+
+
+def test_a_scene_without_data_says_so_everywhere(tmp_path: Path, tiny_bundle: Path) -> None:
+    scene = write_scene(tmp_path / "scene.tif", np.zeros((3, 70, 90), np.uint8), nodata=0)
+    targets = [tmp_path / "map.zarr", tmp_path / "map.gpkg"]
+    made = geoseg.predict(scene, outputs=targets, model=tiny_bundle, report=tmp_path / "map.html", **SMALL)
+    assert "not one valid pixel: the map is all nodata" in made.notes
+    assert "the map holds no class at all: no polygons" in made.notes
+    shown = texts(tmp_path / "map.html")
+    assert "not one valid pixel: the map is all nodata" in shown
+    assert any("Not one pixel has a class: the map is all nodata." in text for text in shown)
+
+
+def test_what_is_counted_to_the_last_tile_says_so(run: Path) -> None:
+    shown = texts(run / "map.html")
+    assert "memory to the last tile" in shown
+    assert "To make this store again" in shown
+    assert any("not kept in a store" in text for text in shown)

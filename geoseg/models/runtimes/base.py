@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geoseg.errors import OutOfMemoryError, PlanError
+from geoseg.geometry.windows import sized
 from geoseg.models.runtimes.memory import is_out_of_memory
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def decides(predictor: Predictor) -> TypeGuard[DecidingPredictor]:
 def described(shape: tuple[int, ...]) -> str:
     """A batch (N, C, h, w) in words, for messages."""
     count, bands, height, width = shape
-    return f"{count} patch{'es' * (count != 1)} of {height} x {width} px with {bands} bands"
+    return f"{count} patch{'es' * (count != 1)} of {sized((height, width))} px with {bands} bands"
 
 
 def failure(error: Exception, shape: tuple[int, ...], *, multiple: int) -> PlanError:
