@@ -23,6 +23,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # common, beside the peers' folder
@@ -111,6 +112,8 @@ def _prepare(row: Row, scene: Path, *, weights: Path, work: Path, timeout: float
     command = row.preparation(scene, weights=weights, out=out)
     if row.script is None:
         command = row.command(synthetic_scene(WARM_SIDE), weights=weights, out=out)
+        if "--runtime" not in command and find_spec("openvino"):
+            command = [*command, "--runtime", "openvino"]  # a small scene would not earn the conversion
     if command is None:
         return
     found = measure(command, env=_environment(row), log=work / f"{row.name}-first.log", timeout=timeout)
