@@ -92,7 +92,7 @@ def test_a_window_outside_the_grid_is_refused(path: Path, offsets: tuple[int, in
     info = inspect_scene(path, gsd=gsd)
     height, width = info.geobox.shape
     window = Window(row_off=offsets[0], col_off=offsets[1], height=height, width=width)
-    with pytest.raises(SceneError, match=f"outside the scene of {height} x {width}"):
+    with pytest.raises(SceneError, match=f"outside the scene of {width} x {height}"):
         read_window(info.recipe, window)
 
 
