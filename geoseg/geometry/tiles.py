@@ -169,9 +169,9 @@ def make_wide_tiles(lattice: Lattice, *, stitch: Stitch, tile: int) -> TileGrid:
 def chunk_side(stride: int, *, least: int = 512) -> int:
     """Side of an inner chunk: ``stride / 2**j``, the largest j that leaves an integer >= ``least``; else the stride.
 
-    Zarr demands that chunks divide shards, and a core is whole strides. Each chunk costs zarr about half a
-    millisecond: with those of 280 px a map of 10^8 took 4.3 s of processor time to write, survey and turn into a COG,
-    with 560 px 3.2 s, with 1120 px 2.9 s.
+    Zarr demands that chunks divide shards, and a core is whole strides. Each chunk costs zarr, whatever its
+    size: with those of 280 px a map of 10^8 took 7.2 s of processor time to write and turn into a COG, with 560 px
+    4.9 s, with 1120 px 4.6 s (benchmarks/finishing.py).
     """
     while stride % 2 == 0 and stride // 2 >= least:
         stride //= 2

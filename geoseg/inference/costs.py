@@ -9,6 +9,7 @@ import numpy as np
 from geoseg.choices import PlannedRuntime
 from geoseg.geometry.tiles import TileGrid
 from geoseg.inference.capacity import Capacity
+from geoseg.inference.devices import PLAIN_TILES
 from geoseg.inference.known import Known
 from geoseg.inference.layers import Layers
 from geoseg.inference.passes import ContextPass, Passes
@@ -51,7 +52,7 @@ def memory_need(
     device: str,
     runtime: PlannedRuntime,
     threads: int,
-    known: Known | None = None,
+    known: Known,
 ) -> Need:
     """Libraries, windows in flight, and on the device activations of a batch and the sums of blending and fusion.
 
@@ -61,10 +62,10 @@ def memory_need(
     several = len(passes.contexts) > 1
     streams = streams_of(runtime, threads) if runtime == "openvino" else 0
     activations = max(_activations(c, model, streams=streams, known=known) for c in passes.contexts)
-    if streams:  # logits that wait to be stitched, and what becomes of one of them, of two tiles
+    if streams:  # logits that wait to be stitched, and what becomes of one of them
         answer = 4 * classes if layers.confidence or layers.probabilities or several or passes.stitch != "crop" else 1
         waiting = max(_area(c.lattice.patch) * c.batch_size for c in passes.contexts)
-        activations += 2 * (streams + 2) * answer * waiting
+        activations += PLAIN_TILES * (streams + 2) * answer * waiting
     height, width = (min(core, n) for core, n in zip(grid.core, grid.lattice.shape, strict=True))
     rolling = 0
     if passes.stitch != "crop":  # a copy while it moves down; fused, its probabilities and their mix
@@ -88,10 +89,10 @@ def memory_need(
     return Need(host=host + computing, device=0) if device == "cpu" else Need(host=host, device=computing)
 
 
-def _activations(context: ContextPass, model: ModelSource, *, streams: int, known: Known | None) -> float:
+def _activations(context: ContextPass, model: ModelSource, *, streams: int, known: Known) -> float:
     """Bytes of what the network holds while it computes; ``streams`` 0: a batch goes through it as one."""
     patch, batch = context.lattice.patch, 1 if streams else context.batch_size
-    measured = None if known is None else known.activation_bytes(patch, batch)
+    measured = known.activation_bytes(patch, batch)
     if measured is not None:
         return _MEASURED * measured * max(1, streams)
     per_pixel = model.activation_bytes_per_pixel or ACTIVATION_BYTES_PER_PIXEL
