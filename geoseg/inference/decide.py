@@ -45,6 +45,7 @@ class Decider:
     ) -> None:
         self._shape, self._layers, self._temperature = shape, layers, temperature
         self._ids = np.arange(IGNORE + 1, dtype=np.uint8)  # 255 stays 255
+        self._named = ids is not None and ids != tuple(range(len(ids)))
         if ids is not None:
             self._ids[: len(ids)] = ids
         self._maps: dict[str, Array] = {}
@@ -83,11 +84,13 @@ class Decider:
             found["classes"] = np.full(self._shape, IGNORE, np.uint8)
             if self._layers.confidence:
                 found["confidence"] = found["classes"].copy()
-        found["classes"] = self._ids[found["classes"]]
-        invalid = ~valid
-        for layer in (*found.values(), contexts):
-            if layer is not None:
-                layer[..., invalid] = IGNORE
+        if self._named:
+            found["classes"] = self._ids[found["classes"]]
+        if not valid.all():  # a mask costs all of its pixels, however few are set
+            invalid = ~valid
+            for layer in (*found.values(), contexts):
+                if layer is not None:
+                    layer[..., invalid] = IGNORE
         return TileResult(**found, contexts=contexts, computed_pixels=computed_pixels)
 
     def _map(self, name: str, *, like: Array, bands: int = 0) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -110,9 +111,12 @@ def run_plan(
     start_run(run)
     waiting = ((tile.row, tile.col) for tile in plan.tiles() if not done[tile.row, tile.col])
     try:
-        with memory_told(plan, doing="tiles were worked on", way=_SMALLER, here=not session.shared):
+        with ExitStack() as opened:
+            opened.enter_context(memory_told(plan, doing="tiles were worked on", way=_SMALLER, here=not session.shared))
+            written = _early_overviews(store, plan, done, opened)
             for report in session.run(task, waiting):
                 check()
+                written(report.key)
                 told = progress.notes
                 progress.add(report)
                 if progress.notes != told:  # at once: a run that is stopped later has said it
@@ -126,6 +130,23 @@ def run_plan(
         progress.notes = with_notes(progress.notes, (EMPTY,))
         store.update_attributes({NOTES_ATTRIBUTE: progress.notes})
     return progress
+
+
+def _early_overviews(
+    store: ResultStore, plan: Plan, done: npt.NDArray[np.bool_], opened: ExitStack
+) -> Callable[[str], None]:
+    """Lets overviews be made beside the tiles; gives what is told the key of each that is written."""
+    if int(done.sum()) == plan.tile_count:
+        return lambda _: None
+    tell = opened.enter_context(store.early_overviews())
+
+    def written(key: str) -> None:
+        row, _, col = key.partition(".")
+        tell(plan.grid.tile(int(row), int(col)).core)
+
+    for row, col in zip(*done.nonzero(), strict=True):
+        written(f"{row}.{col}")
+    return written
 
 
 def _is_empty(store: ResultStore) -> bool:

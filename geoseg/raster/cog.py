@@ -27,8 +27,8 @@ from geoseg.raster.geotiff import Compression, check_whole, gdal_errors, geotiff
 from geoseg.raster.zarr_overviews import factors, level_geobox
 from geoseg.raster.zarr_store import ResultStore
 
-_STRIP = (2048, 4096)
-"""(height, width) of what is staged at once: whole blocks, 8 MB."""
+_STRIP = (4096, 4096)
+"""(height, width) of what is staged at once: whole blocks, 16 MB; few of the store's chunks lie across its rim."""
 
 _LEVELS: Mapping[str, Mapping[str, int]] = {"deflate": {"level": 5}}
 """Where the compressor's own default costs more than it saves: with 6 a COG takes 1.7 times as long and is a tenth

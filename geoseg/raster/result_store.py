@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from geoseg.geometry.geobox import GeoBox
 from geoseg.geometry.windows import Window
 from geoseg.legend import Legend
 from geoseg.raster import zarr_layout, zarr_overviews
+from geoseg.raster.early_overviews import EarlyOverviews
 from geoseg.raster.local_folder import LocalFolder
 from geoseg.raster.locations import MARKERS, OWN, Location
 from geoseg.raster.places import location_of
@@ -43,6 +44,7 @@ class ResultStore:
             "probabilities": spec.probabilities > 0,
             "context": bool(spec.contexts),
         }
+        self._early: frozenset[Window] | None = None
         self._arrays = {name: zarr_layout.get_array(group, name) for name, there in wanted.items() if there}
 
     @property
@@ -160,11 +162,31 @@ class ResultStore:
         with self._changing() as group:
             group.update_attributes(dict(attributes))
 
+    @contextmanager
+    def early_overviews(self) -> Iterator[Callable[[Window], None]]:
+        """Within, part of the pyramid is made while tiles are written; ``add_overviews`` makes the rest.
+
+        Yields:
+            What is told the core of each tile that is written, the earlier ones too; from one thread.
+        """
+        self._early = None
+        if not zarr_overviews.factors(self.shape):
+            yield lambda _: None
+            return
+        with self._changing() as group:
+            early = EarlyOverviews(group, self.spec)
+        try:
+            yield early.add
+        finally:
+            self._early = early.end()
+
     def add_overviews(self, *, threads: int = 2) -> None:
         """Add (or renew) the pyramid below the map: see ``zarr_overviews``."""
-        spec = self.spec
+        spec, begun, self._early = self.spec, self._early, None
         with self._changing() as group:
-            zarr_overviews.build(group, geobox=spec.geobox, chunk=spec.chunk, legend=spec.legend, threads=threads)
+            zarr_overviews.build(
+                group, geobox=spec.geobox, chunk=spec.chunk, legend=spec.legend, threads=threads, begun=begun
+            )
 
     @contextmanager
     def _changing(self) -> Iterator[zarr.Group]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -60,7 +62,15 @@ def level_geobox(geobox: GeoBox, factor: int) -> GeoBox:
     )
 
 
-def build(group: zarr.Group, *, geobox: GeoBox, chunk: tuple[int, int], legend: Legend, threads: int) -> None:
+def build(
+    group: zarr.Group,
+    *,
+    geobox: GeoBox,
+    chunk: tuple[int, int],
+    legend: Legend,
+    threads: int,
+    begun: frozenset[Window] | None = None,
+) -> None:
     """Write every level of the pyramid of ``group``'s ``classes``, then the list of them.
 
     Args:
@@ -69,40 +79,83 @@ def build(group: zarr.Group, *, geobox: GeoBox, chunk: tuple[int, int], legend: 
         chunk: (height, width) of the chunks.
         legend: the classes.
         threads: levels are written one after the other, each by this many threads.
+        begun: windows of the first level that are written since ``lay_out``; None: not even that was done.
     """
+    if begun is None:
+        lay_out(group, geobox=geobox, chunk=chunk, legend=legend)
+        begun = frozenset()
+    for factor in factors(geobox.shape):
+        level = Level(group, factor, shape=geobox.shape, chunk=chunk)
+        there = begun if factor == 2 else frozenset()
+        with ThreadPoolExecutor(threads, thread_name_prefix="geoseg-overviews") as pool:
+            for _ in pool.map(level.fill, (window for window in level.windows() if window not in there)):
+                pass
+    levels = [{"path": level_path(factor), "factor": factor} for factor in (1, *factors(geobox.shape))]
+    group.update_attributes({MULTISCALES: [{"name": "classes", "type": "mode", "datasets": levels}]})
+
+
+def lay_out(group: zarr.Group, *, geobox: GeoBox, chunk: tuple[int, int], legend: Legend) -> None:
+    """Add every level, empty; what there is of a pyramid is deleted."""
     if MULTISCALES in group.attrs:
         del group.attrs[MULTISCALES]  # first: a list is proof that its levels are whole
     if "overviews" in group:
         del group["overviews"]
-    levels = [{"path": level_path(1), "factor": 1}]
+    zarr_format = group.metadata.zarr_format
     for factor in factors(geobox.shape):
-        _build_level(
-            group, factor=factor, geobox=level_geobox(geobox, factor), chunk=chunk, legend=legend, threads=threads
-        )
-        levels.append({"path": level_path(factor), "factor": factor})
-    group.update_attributes({MULTISCALES: [{"name": "classes", "type": "mode", "datasets": levels}]})
+        home, grid = group.create_group(f"overviews/{factor}"), level_geobox(geobox, factor)
+        placed = zarr_layout.map_attributes(grid, zarr_format=zarr_format)
+        attributes = {**placed, **zarr_layout.legend_attributes(legend)}
+        zarr_layout.add_map(home, "classes", shape=grid.shape, chunk=chunk, shard=_shard(chunk), attributes=attributes)
+        zarr_layout.add_coordinates(home, grid)
 
 
-def _build_level(
-    group: zarr.Group, *, factor: int, geobox: GeoBox, chunk: tuple[int, int], legend: Legend, threads: int
-) -> None:
-    below = zarr_layout.get_array(group, level_path(factor // 2))
-    home = group.create_group(f"overviews/{factor}")
-    shard = (chunk[0] * max(1, _SHARD // chunk[0]), chunk[1] * max(1, _SHARD // chunk[1]))
-    placed = zarr_layout.map_attributes(geobox, zarr_format=group.metadata.zarr_format)
-    attributes = {**placed, **zarr_layout.legend_attributes(legend)}
-    zarr_layout.add_map(home, "classes", shape=geobox.shape, chunk=chunk, shard=shard, attributes=attributes)
-    zarr_layout.add_coordinates(home, geobox)
-    level = zarr_layout.get_array(home, "classes")
+def _shard(chunk: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of a level's shards: whole chunks."""
+    return chunk[0] * max(1, _SHARD // chunk[0]), chunk[1] * max(1, _SHARD // chunk[1])
 
-    def work(window: Window) -> None:
-        rows, cols = slice(window.row_off, window.row_stop), slice(window.col_off, window.col_stop)
-        source = below[2 * rows.start : 2 * rows.stop, 2 * cols.start : 2 * cols.stop]
-        level[rows, cols] = mode_2x2(np.asarray(source, dtype=np.uint8))
 
-    with ThreadPoolExecutor(threads, thread_name_prefix="geoseg-overviews") as pool:
-        for _ in pool.map(work, split(geobox.shape, size=shard)):
-            pass
+class Level:
+    """A level that was laid out, or will be, and the one below it.
+
+    Args:
+        group: root of the store.
+        factor: of the level.
+        shape: (height, width) of the map.
+        chunk: (height, width) of the chunks.
+    """
+
+    def __init__(self, group: zarr.Group, factor: int, *, shape: tuple[int, int], chunk: tuple[int, int]) -> None:
+        self._group, self._factor = group, factor
+        self._shape = -(-shape[0] // factor), -(-shape[1] // factor)
+        self._shard = _shard(chunk)
+
+    def windows(self) -> Iterator[Window]:
+        """What is written at once: whole shards."""
+        return split(self._shape, size=self._shard)
+
+    def reading(self, rows: slice, cols: slice) -> Iterator[Window]:
+        """The windows that are made of some of these rows and columns of the level below."""
+        (high, wide), (height, width) = self._shard, self._shape
+        for row in range(rows.start // (2 * high) * high, min(height, -(-rows.stop // 2)), high):
+            for col in range(cols.start // (2 * wide) * wide, min(width, -(-cols.stop // 2)), wide):
+                yield Window(row_off=row, col_off=col, height=min(high, height - row), width=min(wide, width - col))
+
+    @staticmethod
+    def source(window: Window) -> tuple[slice, slice]:
+        """Rows and columns of the level below that a window is made of; they may reach beyond its edge."""
+        return slice(2 * window.row_off, 2 * window.row_stop), slice(2 * window.col_off, 2 * window.col_stop)
+
+    def fill(self, window: Window) -> None:
+        """Write a window, from the level below."""
+        below, level = self._arrays
+        source = np.asarray(below[self.source(window)], dtype=np.uint8)
+        level[window.row_off : window.row_stop, window.col_off : window.col_stop] = mode_2x2(source)
+
+    @cached_property
+    def _arrays(self) -> tuple[Any, Any]:
+        """The level below, and this one."""
+        below, level = (zarr_layout.get_array(self._group, level_path(f)) for f in (self._factor // 2, self._factor))
+        return below, level
 
 
 def mode_2x2(classes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -15,8 +15,9 @@ from hypothesis.extra.numpy import arrays
 from geoseg.geometry.geobox import GeoBox, GroundControlPoint
 from geoseg.geometry.windows import Window, split
 from geoseg.legend import Legend
-from geoseg.raster.zarr_overviews import factors, level_geobox, mode_2x2
+from geoseg.raster.zarr_overviews import Level, factors, level_geobox, mode_2x2
 from geoseg.raster.zarr_store import StoreSpec, create_store
+from tests.clusters import wait_until
 
 Classes = npt.NDArray[np.uint8]
 
@@ -101,3 +102,70 @@ def test_levels_do_not_depend_on_tiles(
             expected = mode_2x2(expected)
             assert np.array_equal(store.read_overview(factor, Window.whole(expected.shape)), expected)
     assert np.array_equal(store.read_overview(1, Window.whole(shape)), classes)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("told", ["in order", "reversed", "some", "twice"])
+def test_made_beside_the_tiles_they_are_the_same(tmp_path: Path, zarr_format: int, told: str) -> None:
+    shape, core = (9000, 4700), (2304, 1536)
+    classes = np.random.default_rng(0).integers(0, 4, (90, 47), dtype=np.uint8).repeat(100, 0).repeat(100, 1)
+    spec = StoreSpec(
+        geobox=GeoBox(shape=shape), core=core, chunk=(576, 768), legend=Legend.numbered(4), zarr_format=zarr_format
+    )
+    stores = [create_store(tmp_path / name, spec) for name in ("late.zarr", "early.zarr")]
+    cores = list(split(shape, size=core))
+    assert len(cores) == 16
+    if told == "reversed":
+        cores.reverse()
+    for tile in cores:
+        stores[0].write_classes(tile, classes[tile.within(Window.whole(shape))])
+    with stores[1].early_overviews() as written:
+        for number, tile in enumerate(cores):
+            stores[1].write_classes(tile, classes[tile.within(Window.whole(shape))])
+            if told != "some" or number % 5:
+                written(tile)
+            if told == "twice":
+                written(tile)
+    for store in stores:
+        store.add_overviews()
+    assert contents(tmp_path / "early.zarr") == contents(tmp_path / "late.zarr")
+
+
+def test_windows_wait_for_all_of_their_tiles(tmp_path: Path) -> None:
+    shape, core = (4096, 4096), (1024, 1024)
+    spec = StoreSpec(geobox=GeoBox(shape=shape), core=core, chunk=(512, 512), legend=Legend.numbered(4))
+    store = create_store(tmp_path / "a.zarr", spec)
+    cores = list(split(shape, size=core))
+    filled: list[Window] = []
+    with store.early_overviews() as written, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Level, "fill", lambda _, window: filled.append(window))
+        for tile in cores[:-1]:
+            written(tile)
+            written(tile)
+        assert not filled
+        written(cores[-1])
+        wait_until(lambda: filled, seconds=10)
+    assert filled == [Window.whole((2048, 2048))]
+
+
+def test_what_fails_beside_the_tiles_is_made_at_the_end(tmp_path: Path) -> None:
+    shape, core = (4096, 8192), (1024, 1024)
+    spec = StoreSpec(geobox=GeoBox(shape=shape), core=core, chunk=(512, 512), legend=Legend.numbered(4))
+    store = create_store(tmp_path / "a.zarr", spec)
+    classes = np.random.default_rng(0).integers(0, 4, shape, dtype=np.uint8)
+
+    def fail(*_: object) -> None:
+        raise OSError("no space left")
+
+    with pytest.MonkeyPatch.context() as patched, store.early_overviews() as written:
+        patched.setattr(Level, "fill", fail)
+        for tile in split(shape, size=core):
+            store.write_classes(tile, classes[tile.within(Window.whole(shape))])
+            written(tile)
+    store.add_overviews()
+    expected = mode_2x2(classes)
+    assert np.array_equal(store.read_overview(2, Window.whole(expected.shape)), expected)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -21,6 +21,10 @@ _CONFIG = {
     "distributed.scheduler.worker-saturation": 1.0,
     "distributed.scheduler.allowed-failures": 0,  # lost tiles come home and are counted here, as on any cluster
     "distributed.admin.tick.limit": "10m",  # a long forward pass holds the interpreter: not worth a warning
+    # What measures and tidies all run long, at Dask's own pace 4 % of a core; nothing here is worth replicating.
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "2s",
+    "distributed.scheduler.active-memory-manager.start": False,
     "distributed.worker.daemon": False,
     "distributed.worker.profile.enabled": False,
     "distributed.diagnostics.computations.nframes": 0,  # the source of whoever submits, with every message

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from geoseg.errors import ClusterError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from geoseg.inference.capacity import Capacity
+    from geoseg.inference.executors.retries import Place
 
 _ANSWER_SECONDS = 10.0  # for a scheduler that may be gone
 
@@ -76,10 +78,7 @@ class LoopSession(Session):
 
     def run(self, task: TileTask, tiles: Tiles, *, work: Work | None = None) -> Iterator[TileReport]:
         """See :class:`Session`; nothing is tried again."""
-        if work is None:
-            from geoseg.inference import tilework
-
-            work = tilework.work_tile
+        work = work or _work_tile()
         return (work(task, row, col) for row, col in tiles)
 
 
@@ -100,12 +99,37 @@ class DaskSession(Session):
 
     def run(self, task: TileTask, tiles: Tiles, *, work: Work | None = None) -> Iterator[TileReport]:
         """See :class:`Session`."""
+        waiting = iter(tiles)
+        begins = None if self.shared or self._client_or_none is not None else next(waiting, None)
+        if begins is None:
+            yield from self._fly(task, waiting, work=work)
+            return
+        from geoseg.inference.executors.first import FirstTile
+
+        first = FirstTile(task, begins, work or _work_tile())
+        try:
+            for report in self._fly(task, first.before(waiting), work=work):
+                yield report
+                yield from first.report(wait=False)
+            yield from first.report(wait=True)
+            yield from self._fly(task, first.again(wait=True), work=work)
+        except BaseException:
+            request_stop(task.run)
+            raise
+        finally:
+            first.close()
+
+    def _fly(self, task: TileTask, tiles: Iterator[Place], *, work: Work | None) -> Iterator[TileReport]:
+        """Runs tiles as tasks of Dask, which is started for the first of them."""
+        place = next(tiles, None)
+        if place is None:
+            return
         from geoseg.inference.executors.flight import Flight
 
         options = self._options
         flight = Flight(self._client, slots=self._slots, retries=options.retries, patience=options.patience)
         try:
-            yield from flight.run(task, tiles, work=work)
+            yield from flight.run(task, chain([place], tiles), work=work)
         except BaseException:
             request_stop(task.run)  # before the cluster is closed, which waits for its threads
             raise
@@ -160,6 +184,13 @@ class DaskSession(Session):
             opening = connect(self._options, slots=self._slots, device=self._device)
             self._client_or_none = self._opened.enter_context(opening)
         return self._client_or_none
+
+
+def _work_tile() -> Work:
+    """What is done with a tile; imported late, and looked up anew, for whoever only asks what a session is."""
+    from geoseg.inference import tilework
+
+    return tilework.work_tile
 
 
 @contextmanager

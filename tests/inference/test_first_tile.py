@@ -1,0 +1,100 @@
+"""The first tile of a run in this process: begun before Dask is there, worked once, its failures told like others'."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from geoseg.errors import OutputError, SceneReadError, StoppedError
+from geoseg.inference.executors import ClusterOptions, open_session
+from geoseg.inference.tasks import TileReport, TileTask
+from tests.clusters import fake_task, trace_tile, traces
+
+TILES = [(row, col) for row in range(5) for col in range(8)]
+
+_failed: set[str] = set()
+
+
+def named_tile(task: TileTask, row: int, col: int) -> TileReport:
+    """Leaves the name of its thread."""
+    Path(task.store, f"{row}.{col} {threading.current_thread().name}").touch()
+    return trace_tile(task, row, col)
+
+
+def passing_tile(task: TileTask, row: int, col: int) -> TileReport:
+    """The first tile fails once, as a network does."""
+    if (row, col) == (0, 0) and task.store not in _failed:
+        _failed.add(task.store)
+        raise OutputError("s3://there: no answer")
+    return trace_tile(task, row, col)
+
+
+def torn_tile(task: TileTask, row: int, col: int) -> TileReport:
+    """The first tile is broken; the others take a moment."""
+    if (row, col) == (0, 0):
+        raise SceneReadError("torn")
+    time.sleep(0.05)
+    return trace_tile(task, row, col)
+
+
+def stopped_tile(task: TileTask, row: int, col: int) -> TileReport:
+    """The first tile finds the run stopped."""
+    if (row, col) == (0, 0):
+        raise StoppedError("stopped", signum=2)
+    return trace_tile(task, row, col)
+
+
+def test_every_tile_is_worked_once_and_the_first_not_by_dask(tmp_path: Path) -> None:
+    task = fake_task(tmp_path)
+    with open_session(ClusterOptions()) as session:
+        reports = list(session.run(task, iter(TILES), work=named_tile))
+    assert Counter(report.key for report in reports) == Counter(f"{row}.{col}" for row, col in TILES)
+    names = dict(path.name.split(" ", 1) for path in Path(task.store).glob("*.* *"))
+    assert names.pop("0.0").startswith("geoseg-first")
+    assert not any(name.startswith("geoseg-first") for name in names.values())
+
+
+def test_the_second_run_of_a_session_has_dask_already(tmp_path: Path) -> None:
+    with open_session(ClusterOptions()) as session:
+        list(session.run(fake_task(tmp_path / "a"), iter(TILES), work=trace_tile))
+        task = fake_task(tmp_path / "b")
+        assert len(list(session.run(task, iter(TILES), work=named_tile))) == len(TILES)
+    assert not list(Path(task.store).glob("*geoseg-first*"))
+
+
+def test_a_scene_of_one_tile_needs_no_dask(tmp_path: Path) -> None:
+    script = """
+import sys
+from geoseg.inference.executors import ClusterOptions, open_session
+from tests.clusters import fake_task, trace_tile
+from pathlib import Path
+with open_session(ClusterOptions()) as session:
+    print(len(list(session.run(fake_task(Path(sys.argv[1])), iter([(0, 0)]), work=trace_tile))))
+print("distributed" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "False"]
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_what_may_pass_is_tried_again(tmp_path: Path, count: int) -> None:
+    with open_session(ClusterOptions()) as session:
+        reports = list(session.run(fake_task(tmp_path), iter(TILES[:count]), work=passing_tile))
+    assert Counter(report.key for report in reports) == Counter(f"{row}.{col}" for row, col in TILES[:count])
+
+
+def test_what_does_not_pass_ends_the_run_long_before_its_last_tile(tmp_path: Path) -> None:
+    with open_session(ClusterOptions()) as session, pytest.raises(SceneReadError, match="torn"):
+        list(session.run(fake_task(tmp_path), ((0, col) for col in range(400)), work=torn_tile))
+    assert len(traces(tmp_path)) < 100
+
+
+def test_a_run_that_is_stopped_ends(tmp_path: Path) -> None:
+    with open_session(ClusterOptions()) as session, pytest.raises(StoppedError):
+        list(session.run(fake_task(tmp_path), iter(TILES), work=stopped_tile))
