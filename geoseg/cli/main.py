@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import logging
 import os
@@ -19,10 +18,6 @@ from geoseg.errors import GeosegError, StoppedError
 
 _TELLTALES = ("botocore", "aiobotocore", "urllib3", "aiohttp", "google", "azure")
 """Loggers that write signed URLs and session tokens into their debug lines."""
-
-_OBJECTS = 50_000
-"""New objects after which Python looks for garbage. At its own 700 it looks a hundred times while libraries are
-imported, whose objects stay: a twentieth of a second."""
 
 _COMMANDS = {
     "assess": "geoseg.cli.assess",
@@ -75,7 +70,6 @@ def main() -> None:
         log_in_detail()
         sys.argv = [a for a in sys.argv if a != "--debug"]
     leave_on_signals()
-    gc.set_threshold(_OBJECTS)
     try:
         code = cli(standalone_mode=False)  # click returns the code of its own Exit
     except click.ClickException as error:

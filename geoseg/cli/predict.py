@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from geoseg.cli.importing import importing
 from geoseg.cli.options import ASSET, RUN, WRITING, asked_of, examples, with_options
 from geoseg.cli.params import FILE
 from geoseg.cli.report import print_json, print_rows, say, tile_progress
@@ -96,7 +97,8 @@ def predict(
 
     A SCENE is a path or URL, a quoted glob, @list.txt (one name a line), or a STAC document, which is one mosaic.
     """
-    from geoseg.verbs.predict_scenes import jobs_of, predict_scenes
+    with importing():
+        from geoseg.verbs.predict_scenes import jobs_of, predict_scenes
 
     asked = asked_of(options)
     advise_on_stop("the same command again continues")

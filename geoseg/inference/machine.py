@@ -78,7 +78,7 @@ def macs_per_second() -> float:
     return core_count() * side**3 / best
 
 
-def free_share(seconds: float = 0.04) -> float:
+def free_share(seconds: float = 0.1) -> float:
     """Share of this process's cores that other work leaves it at the moment, above 0, at most 1.
 
     Found by keeping every core busy for a moment and looking how much processor time that got.

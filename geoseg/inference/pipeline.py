@@ -113,10 +113,11 @@ def run_plan(
     try:
         with ExitStack() as opened:
             opened.enter_context(memory_told(plan, doing="tiles were worked on", way=_SMALLER, here=not session.shared))
-            written = _early_overviews(store, plan, done, opened)
+            if progress.tiles_done < progress.tiles:  # else the pyramid may be whole
+                written = opened.enter_context(store.early_overviews(done))
             for report in session.run(task, waiting):
                 check()
-                written(report.key)
+                written(*_place(report.key))
                 told = progress.notes
                 progress.add(report)
                 if progress.notes != told:  # at once: a run that is stopped later has said it
@@ -132,23 +133,6 @@ def run_plan(
     return progress
 
 
-def _early_overviews(
-    store: ResultStore, plan: Plan, done: npt.NDArray[np.bool_], opened: ExitStack
-) -> Callable[[str], None]:
-    """Lets overviews be made beside the tiles; gives what is told the key of each that is written."""
-    if int(done.sum()) == plan.tile_count:
-        return lambda _: None
-    tell = opened.enter_context(store.early_overviews())
-
-    def written(key: str) -> None:
-        row, _, col = key.partition(".")
-        tell(plan.grid.tile(int(row), int(col)).core)
-
-    for row, col in zip(*done.nonzero(), strict=True):
-        written(f"{row}.{col}")
-    return written
-
-
 def _is_empty(store: ResultStore) -> bool:
     """True if no pixel has a class; looks until it finds one."""
     windows = split(store.shape, size=(2048, 2048))
@@ -159,9 +143,14 @@ def done_mask(grid: TileGrid, keys: Iterable[str]) -> npt.NDArray[np.bool_]:
     """(rows, columns) of tiles, True for those among the keys; a byte a tile, however many there are."""
     mask = np.zeros(grid.shape, np.bool_)
     for key in keys:
-        row, _, col = key.partition(".")
-        mask[int(row), int(col)] = True
+        mask[_place(key)] = True
     return mask
+
+
+def _place(key: str) -> tuple[int, int]:
+    """Row and column of a tile by its key."""
+    row, _, col = key.partition(".")
+    return int(row), int(col)
 
 
 def _pixels(grid: TileGrid, chosen: npt.NDArray[np.bool_]) -> int:

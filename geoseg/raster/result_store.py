@@ -163,18 +163,22 @@ class ResultStore:
             group.update_attributes(dict(attributes))
 
     @contextmanager
-    def early_overviews(self) -> Iterator[Callable[[Window], None]]:
+    def early_overviews(self, done: npt.NDArray[np.bool_]) -> Iterator[Callable[[int, int], None]]:
         """Within, part of the pyramid is made while tiles are written; ``add_overviews`` makes the rest.
 
+        Args:
+            done: (rows, columns) of tiles, True for those that are written.
+
         Yields:
-            What is told the core of each tile that is written, the earlier ones too; from one thread.
+            What is told the row and column of each tile that is written from now on; from one thread.
         """
         self._early = None
-        if not zarr_overviews.factors(self.shape):
-            yield lambda _: None
-            return
         with self._changing() as group:
-            early = EarlyOverviews(group, self.spec)
+            zarr_overviews.forget(group)
+        if not zarr_overviews.factors(self.shape):
+            yield lambda *_: None
+            return
+        early = EarlyOverviews(group, self.spec, done)
         try:
             yield early.add
         finally:

@@ -94,12 +94,16 @@ def build(
     group.update_attributes({MULTISCALES: [{"name": "classes", "type": "mode", "datasets": levels}]})
 
 
+def forget(group: zarr.Group) -> None:
+    """Delete the list of levels, which is proof that they are whole."""
+    if MULTISCALES in group.attrs:
+        del group.attrs[MULTISCALES]
+
+
 def lay_out(group: zarr.Group, *, geobox: GeoBox, chunk: tuple[int, int], legend: Legend) -> None:
     """Add every level, empty; what there is of a pyramid is deleted."""
-    if MULTISCALES in group.attrs:
-        del group.attrs[MULTISCALES]  # first: a list is proof that its levels are whole
-    if "overviews" in group:
-        del group["overviews"]
+    forget(group)
+    del group["overviews"]  # without asking whether it is there: one that was half deleted is not, for zarr
     zarr_format = group.metadata.zarr_format
     for factor in factors(geobox.shape):
         home, grid = group.create_group(f"overviews/{factor}"), level_geobox(geobox, factor)
@@ -125,7 +129,7 @@ class Level:
     """
 
     def __init__(self, group: zarr.Group, factor: int, *, shape: tuple[int, int], chunk: tuple[int, int]) -> None:
-        self._group, self._factor = group, factor
+        self._group, self.factor = group, factor
         self._shape = -(-shape[0] // factor), -(-shape[1] // factor)
         self._shard = _shard(chunk)
 
@@ -154,7 +158,7 @@ class Level:
     @cached_property
     def _arrays(self) -> tuple[Any, Any]:
         """The level below, and this one."""
-        below, level = (zarr_layout.get_array(self._group, level_path(f)) for f in (self._factor // 2, self._factor))
+        below, level = (zarr_layout.get_array(self._group, level_path(f)) for f in (self.factor // 2, self.factor))
         return below, level
 
 

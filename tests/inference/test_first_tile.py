@@ -13,6 +13,7 @@ import pytest
 
 from geoseg.errors import OutputError, SceneReadError, StoppedError
 from geoseg.inference.executors import ClusterOptions, open_session
+from geoseg.inference.stopping import start_run, stop_check
 from geoseg.inference.tasks import TileReport, TileTask
 from tests.clusters import fake_task, trace_tile, traces
 
@@ -36,16 +37,18 @@ def passing_tile(task: TileTask, row: int, col: int) -> TileReport:
 
 
 def torn_tile(task: TileTask, row: int, col: int) -> TileReport:
-    """The first tile is broken; the others take a moment."""
+    """The first tile is broken, which shows after a while; each attempt leaves a file."""
     if (row, col) == (0, 0):
+        Path(task.store, f"attempt-{time.monotonic_ns()}").touch()
+        time.sleep(1.0)
         raise SceneReadError("torn")
-    time.sleep(0.05)
     return trace_tile(task, row, col)
 
 
 def stopped_tile(task: TileTask, row: int, col: int) -> TileReport:
-    """The first tile finds the run stopped."""
+    """The first tile finds the run stopped, while others are in work."""
     if (row, col) == (0, 0):
+        time.sleep(1.0)
         raise StoppedError("stopped", signum=2)
     return trace_tile(task, row, col)
 
@@ -92,9 +95,28 @@ def test_what_may_pass_is_tried_again(tmp_path: Path, count: int) -> None:
 def test_what_does_not_pass_ends_the_run_long_before_its_last_tile(tmp_path: Path) -> None:
     with open_session(ClusterOptions()) as session, pytest.raises(SceneReadError, match="torn"):
         list(session.run(fake_task(tmp_path), ((0, col) for col in range(400)), work=torn_tile))
-    assert len(traces(tmp_path)) < 100
+    assert 0 < len(traces(tmp_path)) < 100
+    assert len(list(tmp_path.glob("attempt-*"))) == 1
 
 
 def test_a_run_that_is_stopped_ends(tmp_path: Path) -> None:
     with open_session(ClusterOptions()) as session, pytest.raises(StoppedError):
         list(session.run(fake_task(tmp_path), iter(TILES), work=stopped_tile))
+
+
+def patient_tile(task: TileTask, row: int, col: int) -> TileReport:
+    """The first tile works until the run is stopped."""
+    if (row, col) == (0, 0):
+        check = stop_check(task.run)
+        while True:
+            check()
+            time.sleep(0.01)
+    return trace_tile(task, row, col)
+
+
+def test_whoever_takes_no_more_reports_stops_the_first_tile_too(tmp_path: Path) -> None:
+    start_run("patient")
+    with open_session(ClusterOptions()) as session:
+        reports = session.run(fake_task(tmp_path, name="patient"), iter(TILES), work=patient_tile)
+        next(iter(reports))
+        reports.close()  # waits for ever if nobody tells the tile

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -15,8 +17,10 @@ from hypothesis.extra.numpy import arrays
 from geoseg.geometry.geobox import GeoBox, GroundControlPoint
 from geoseg.geometry.windows import Window, split
 from geoseg.legend import Legend
+from geoseg.raster import zarr_overviews
+from geoseg.raster.result_store import ResultStore
 from geoseg.raster.zarr_overviews import Level, factors, level_geobox, mode_2x2
-from geoseg.raster.zarr_store import StoreSpec, create_store
+from geoseg.raster.zarr_store import StoreSpec, create_store, open_store
 from tests.clusters import wait_until
 
 Classes = npt.NDArray[np.uint8]
@@ -104,66 +108,129 @@ def test_levels_do_not_depend_on_tiles(
     assert np.array_equal(store.read_overview(1, Window.whole(shape)), classes)
 
 
+def filled_store(path: Path, *, shape: tuple[int, int], core: tuple[int, int], zarr_format: int = 3) -> ResultStore:
+    """A whole map of random blocks."""
+    blocks = np.random.default_rng(0).integers(0, 4, (-(-shape[0] // 50), -(-shape[1] // 50)), dtype=np.uint8)
+    classes = blocks.repeat(50, 0).repeat(50, 1)[: shape[0], : shape[1]]
+    chunk = (core[0] // 2, core[1] // 2)
+    spec = StoreSpec(
+        geobox=GeoBox(shape=shape), core=core, chunk=chunk, legend=Legend.numbered(4), zarr_format=zarr_format
+    )
+    store = create_store(path, spec)
+    for tile in split(shape, size=core):
+        store.write_classes(tile, classes[tile.within(Window.whole(shape))])
+    return store
+
+
+def tiles_of(store: ResultStore) -> npt.NDArray[np.bool_]:
+    """None of them done."""
+    return np.zeros([-(-n // c) for n, c in zip(store.shape, store.spec.core, strict=True)], np.bool_)
+
+
+SHAPE, CORE = (1300, 1700), (128, 192)
+"""70 tiles; windows of the first overview are 64 x 96 px where shards are as small as chunks."""
+
+
+@pytest.fixture
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zarr_overviews, "_SHARD", 1)
+
+
+@pytest.mark.usefixtures("small_shards")
 @pytest.mark.parametrize("zarr_format", [2, 3])
 @pytest.mark.parametrize("told", ["in order", "reversed", "some", "twice"])
 def test_made_beside_the_tiles_they_are_the_same(tmp_path: Path, zarr_format: int, told: str) -> None:
-    shape, core = (9000, 4700), (2304, 1536)
-    classes = np.random.default_rng(0).integers(0, 4, (90, 47), dtype=np.uint8).repeat(100, 0).repeat(100, 1)
-    spec = StoreSpec(
-        geobox=GeoBox(shape=shape), core=core, chunk=(576, 768), legend=Legend.numbered(4), zarr_format=zarr_format
+    late, early = (
+        filled_store(tmp_path / name, shape=SHAPE, core=CORE, zarr_format=zarr_format)
+        for name in ("late.zarr", "early.zarr")
     )
-    stores = [create_store(tmp_path / name, spec) for name in ("late.zarr", "early.zarr")]
-    cores = list(split(shape, size=core))
-    assert len(cores) == 16
+    places = list(np.ndindex(*tiles_of(early).shape))
     if told == "reversed":
-        cores.reverse()
-    for tile in cores:
-        stores[0].write_classes(tile, classes[tile.within(Window.whole(shape))])
-    with stores[1].early_overviews() as written:
-        for number, tile in enumerate(cores):
-            stores[1].write_classes(tile, classes[tile.within(Window.whole(shape))])
-            if told != "some" or number % 5:
-                written(tile)
-            if told == "twice":
-                written(tile)
-    for store in stores:
+        places.reverse()
+    with early.early_overviews(tiles_of(early)) as written:
+        for number, (row, col) in enumerate(places):
+            for _ in range(2 if told == "twice" else told != "some" or number % 5 > 0):
+                written(row, col)
+    for store in (late, early):
         store.add_overviews()
     assert contents(tmp_path / "early.zarr") == contents(tmp_path / "late.zarr")
 
 
-def test_windows_wait_for_all_of_their_tiles(tmp_path: Path) -> None:
-    shape, core = (4096, 4096), (1024, 1024)
-    spec = StoreSpec(geobox=GeoBox(shape=shape), core=core, chunk=(512, 512), legend=Legend.numbered(4))
-    store = create_store(tmp_path / "a.zarr", spec)
-    cores = list(split(shape, size=core))
-    filled: list[Window] = []
-    with store.early_overviews() as written, pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Level, "fill", lambda _, window: filled.append(window))
-        for tile in cores[:-1]:
-            written(tile)
-            written(tile)
-        assert not filled
-        written(cores[-1])
-        wait_until(lambda: filled, seconds=10)
-    assert filled == [Window.whole((2048, 2048))]
+@pytest.mark.usefixtures("small_shards")
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_run_that_was_stopped_begins_them_anew(tmp_path: Path, zarr_format: int) -> None:
+    late, early = (
+        filled_store(tmp_path / name, shape=SHAPE, core=CORE, zarr_format=zarr_format)
+        for name in ("late.zarr", "early.zarr")
+    )
+    done = tiles_of(early)
+
+    def stopped() -> None:
+        with early.early_overviews(done) as written:
+            for place in list(np.ndindex(*done.shape))[:40]:
+                written(*place)
+                done[place] = True
+            wait_until(lambda: (tmp_path / "early.zarr/overviews/2/classes").exists(), seconds=10)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    (tmp_path / "early.zarr/overviews" / ("zarr.json" if zarr_format == 3 else ".zgroup")).unlink()  # torn
+    again = open_store(tmp_path / "early.zarr")
+    with again.early_overviews(done) as written:
+        for place in list(np.ndindex(*done.shape))[40:]:
+            written(*place)
+    for store in (late, again):
+        store.add_overviews()
+    assert contents(tmp_path / "early.zarr") == contents(tmp_path / "late.zarr")
 
 
-def test_what_fails_beside_the_tiles_is_made_at_the_end(tmp_path: Path) -> None:
-    shape, core = (4096, 8192), (1024, 1024)
-    spec = StoreSpec(geobox=GeoBox(shape=shape), core=core, chunk=(512, 512), legend=Legend.numbered(4))
-    store = create_store(tmp_path / "a.zarr", spec)
-    classes = np.random.default_rng(0).integers(0, 4, shape, dtype=np.uint8)
+@pytest.mark.usefixtures("small_shards")
+def test_windows_are_made_once_and_wait_for_all_of_their_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = filled_store(tmp_path / "a.zarr", shape=SHAPE, core=CORE)
+    told = tiles_of(store)
+    filled: Counter[Window] = Counter()
+    fill = Level.fill
+
+    def check(level: Level, window: Window) -> None:
+        if level.factor == 2:
+            rows, cols = level.source(window)
+            assert told[
+                rows.start // CORE[0] : -(-rows.stop // CORE[0]), cols.start // CORE[1] : -(-cols.stop // CORE[1])
+            ].all()
+            filled[window] += 1
+        fill(level, window)
+
+    monkeypatch.setattr(Level, "fill", check)
+    with store.early_overviews(told) as written:
+        wait_until(lambda: (tmp_path / "a.zarr/overviews/4/classes/zarr.json").exists(), seconds=10)
+        for place in np.ndindex(*told.shape):
+            told[place] = True
+            written(*place)
+            time.sleep(0.01)
+        early = len(filled)
+    store.add_overviews()
+    assert early > 20
+    assert set(filled.values()) == {1}
+    assert len(filled) == sum(1 for _ in Level(None, 2, shape=SHAPE, chunk=store.spec.chunk).windows())
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_what_fails_beside_the_tiles_is_made_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = filled_store(tmp_path / "a.zarr", shape=SHAPE, core=CORE)
+    failed = threading.Event()
 
     def fail(*_: object) -> None:
+        failed.set()
         raise OSError("no space left")
 
-    with pytest.MonkeyPatch.context() as patched, store.early_overviews() as written:
+    with monkeypatch.context() as patched, store.early_overviews(tiles_of(store)) as written:
         patched.setattr(Level, "fill", fail)
-        for tile in split(shape, size=core):
-            store.write_classes(tile, classes[tile.within(Window.whole(shape))])
-            written(tile)
+        for place in np.ndindex(*tiles_of(store).shape):
+            written(*place)
+        assert failed.wait(10)
     store.add_overviews()
-    expected = mode_2x2(classes)
+    expected = mode_2x2(store.read_classes(Window.whole(SHAPE)))
     assert np.array_equal(store.read_overview(2, Window.whole(expected.shape)), expected)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from geoseg.errors import StoppedError
+from geoseg.inference.executors.outcomes import Failure, guarded_tile
 from geoseg.inference.executors.retries import Place
 from geoseg.inference.tasks import TileReport, TileTask, Work
 
@@ -22,23 +22,30 @@ class FirstTile:
     def __init__(self, task: TileTask, place: Place, work: Work) -> None:
         self._place: Place | None = place
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="geoseg-first")
-        self._found: Future[TileReport] = self._thread.submit(work, task, *place)
+        self._found: Future[TileReport | Failure] = self._thread.submit(guarded_tile, work, task, *place)
 
     def before(self, tiles: Iterator[Place]) -> Iterator[Place]:
-        """Tiles, and this one among them once it failed: whoever runs them knows what to make of that."""
+        """Tiles, and this one among them once it failed: whoever runs them tries it as often as is allowed."""
         for place in tiles:
             yield from self.again(wait=False)
             yield place
 
     def again(self, *, wait: bool) -> Iterator[Place]:
-        """The tile, once, if it failed.
+        """The tile, once, if it failed in a way that may pass.
 
         Args:
             wait: until that is known.
+
+        Raises:
+            GeosegError, MemoryError, StoppedError: if it failed for good.
         """
-        if self._place is not None and (wait or self._found.done()) and self._failed():
-            place, self._place = self._place, None
-            yield place
+        if self._place is not None and (wait or self._found.done()):
+            found = self._found.result()
+            if isinstance(found, Failure):
+                if not found.passing:
+                    raise found.error()
+                place, self._place = self._place, None
+                yield place
 
     def report(self, *, wait: bool) -> Iterator[TileReport]:
         """Its report, once, if it did not fail.
@@ -46,21 +53,12 @@ class FirstTile:
         Args:
             wait: until that is known.
         """
-        if self._place is not None and (wait or self._found.done()) and not self._failed():
-            self._place = None
-            yield self._found.result()
+        if self._place is not None and (wait or self._found.done()):
+            found = self._found.result()
+            if isinstance(found, TileReport):
+                self._place = None
+                yield found
 
     def close(self) -> None:
-        """Waits until it is not in work any more."""
+        """Waits until it is not in work any more, however long that takes: it uses what the caller gives back."""
         self._thread.shutdown()
-
-    def _failed(self) -> bool:
-        """Waits for it.
-
-        Raises:
-            StoppedError: if the run was stopped.
-        """
-        error = self._found.exception()
-        if error is not None and (isinstance(error, StoppedError) or not isinstance(error, Exception)):
-            raise error
-        return error is not None

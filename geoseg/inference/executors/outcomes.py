@@ -67,11 +67,12 @@ def guarded(bundle: Bundle, *, task: TileTask, work: Work | None = None) -> Outc
         work = tilework.work_tile
     started = time.perf_counter()
     with unless(_unwanted()):
-        found = tuple(_guarded_tile(work, task, row, col) for row, col in bundle.places)
+        found = tuple(guarded_tile(work, task, row, col) for row, col in bundle.places)
     return Outcome(found=found, seconds=time.perf_counter() - started)
 
 
-def _guarded_tile(work: Work, task: TileTask, row: int, col: int) -> TileReport | Failure:
+def guarded_tile(work: Work, task: TileTask, row: int, col: int) -> TileReport | Failure:
+    """The work of one tile; what fails on purpose comes back as a value."""
     try:
         return work(task, row, col)
     except StoppedError:

@@ -197,7 +197,7 @@ def _work_tile() -> Work:
 def open_session(options: ClusterOptions, *, device: str = "cpu", slots: int = SLOTS) -> Iterator[Session]:
     """A session with what runs tiles, closed at the end of the block.
 
-    A cluster of other processes is reached before the block begins; Dask in this process starts with the first tile.
+    A cluster of other processes is reached before the block begins; Dask in this process starts with the second tile.
 
     Args:
         options: where tiles run.
