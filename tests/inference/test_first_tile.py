@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import subprocess
 import sys
 import threading
@@ -107,10 +108,11 @@ def test_a_run_that_is_stopped_ends(tmp_path: Path) -> None:
 def patient_tile(task: TileTask, row: int, col: int) -> TileReport:
     """The first tile works until the run is stopped."""
     if (row, col) == (0, 0):
-        check = stop_check(task.run)
-        while True:
+        check, until = stop_check(task.run), time.monotonic() + 20
+        while time.monotonic() < until:
             check()
             time.sleep(0.01)
+        Path(task.store, "nobody stopped it").touch()
     return trace_tile(task, row, col)
 
 
@@ -119,4 +121,14 @@ def test_whoever_takes_no_more_reports_stops_the_first_tile_too(tmp_path: Path) 
     with open_session(ClusterOptions()) as session:
         reports = session.run(fake_task(tmp_path, name="patient"), iter(TILES), work=patient_tile)
         next(iter(reports))
-        reports.close()  # waits for ever if nobody tells the tile
+        reports.close()
+    assert not (tmp_path / "nobody stopped it").exists()
+
+
+def test_an_interrupt_stops_the_only_tile(tmp_path: Path) -> None:
+    start_run("patient")
+    with open_session(ClusterOptions()) as session:
+        threading.Timer(0.5, _thread.interrupt_main).start()
+        with pytest.raises(KeyboardInterrupt):
+            list(session.run(fake_task(tmp_path, name="patient"), iter([(0, 0)]), work=patient_tile))
+    assert not (tmp_path / "nobody stopped it").exists()

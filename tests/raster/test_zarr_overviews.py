@@ -112,7 +112,7 @@ def filled_store(path: Path, *, shape: tuple[int, int], core: tuple[int, int], z
     """A whole map of random blocks."""
     blocks = np.random.default_rng(0).integers(0, 4, (-(-shape[0] // 50), -(-shape[1] // 50)), dtype=np.uint8)
     classes = blocks.repeat(50, 0).repeat(50, 1)[: shape[0], : shape[1]]
-    chunk = (core[0] // 2, core[1] // 2)
+    chunk = (core[0] // 3, core[1] // 3)
     spec = StoreSpec(
         geobox=GeoBox(shape=shape), core=core, chunk=chunk, legend=Legend.numbered(4), zarr_format=zarr_format
     )
@@ -127,8 +127,8 @@ def tiles_of(store: ResultStore) -> npt.NDArray[np.bool_]:
     return np.zeros([-(-n // c) for n, c in zip(store.shape, store.spec.core, strict=True)], np.bool_)
 
 
-SHAPE, CORE = (1300, 1700), (128, 192)
-"""70 tiles; windows of the first overview are 64 x 96 px where shards are as small as chunks."""
+SHAPE, CORE = (1300, 1700), (192, 288)
+"""42 tiles; where shards are as small as chunks, a window of the first overview is made of 128 x 192 px."""
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ def test_a_run_that_was_stopped_begins_them_anew(tmp_path: Path, zarr_format: in
 
     def stopped() -> None:
         with early.early_overviews(done) as written:
-            for place in list(np.ndindex(*done.shape))[:40]:
+            for place in list(np.ndindex(*done.shape))[:25]:
                 written(*place)
                 done[place] = True
             wait_until(lambda: (tmp_path / "early.zarr/overviews/2/classes").exists(), seconds=10)
@@ -178,7 +178,7 @@ def test_a_run_that_was_stopped_begins_them_anew(tmp_path: Path, zarr_format: in
     (tmp_path / "early.zarr/overviews" / ("zarr.json" if zarr_format == 3 else ".zgroup")).unlink()  # torn
     again = open_store(tmp_path / "early.zarr")
     with again.early_overviews(done) as written:
-        for place in list(np.ndindex(*done.shape))[40:]:
+        for place in list(np.ndindex(*done.shape))[25:]:
             written(*place)
     for store in (late, again):
         store.add_overviews()
