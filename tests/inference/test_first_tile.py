@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import _thread
+import signal
 import subprocess
 import sys
 import threading
@@ -128,7 +128,7 @@ def test_whoever_takes_no_more_reports_stops_the_first_tile_too(tmp_path: Path) 
 def test_an_interrupt_stops_the_only_tile(tmp_path: Path) -> None:
     start_run("patient")
     with open_session(ClusterOptions()) as session:
-        threading.Timer(0.5, _thread.interrupt_main).start()
+        threading.Timer(0.5, signal.pthread_kill, (threading.get_ident(), signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
             list(session.run(fake_task(tmp_path, name="patient"), iter([(0, 0)]), work=patient_tile))
     assert not (tmp_path / "nobody stopped it").exists()
