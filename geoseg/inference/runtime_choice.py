@@ -41,9 +41,9 @@ class Speed:
 
 
 SPEEDS: Mapping[PlannedRuntime, Speed] = {
-    "eager": Speed(start=6.0, per_shape=0.0, efficiency=0.5, libraries_bytes=1_200_000_000),
-    "compile": Speed(start=7.5, per_shape=35.0, efficiency=0.5, libraries_bytes=1_600_000_000),
-    "openvino": Speed(start=2.9, per_shape=0.5, efficiency=0.85, libraries_bytes=600_000_000),
+    "eager": Speed(start=5.0, per_shape=0.0, efficiency=0.5, libraries_bytes=1_200_000_000),
+    "compile": Speed(start=6.5, per_shape=35.0, efficiency=0.5, libraries_bytes=1_600_000_000),
+    "openvino": Speed(start=1.5, per_shape=0.4, efficiency=0.85, libraries_bytes=600_000_000),
 }
 
 CONVERSION_SECONDS = 15.0

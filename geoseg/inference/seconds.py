@@ -22,7 +22,7 @@ from geoseg.raster.scene import SceneInfo
 _READING = 6e-9  # per value of the scene's own grid: decoding
 _WARPING = 2e-8  # per pixel of the grid that is read, where it is another than the scene's
 _WRITING = 7e-9  # per pixel and map: compressing and storing tiles
-_FINISHING = 2.5e-8  # per pixel: overviews, the GeoTIFF
+_FINISHING = 1.7e-8  # per pixel: overviews, the GeoTIFF
 
 
 def seconds_of(
