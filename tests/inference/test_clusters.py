@@ -309,10 +309,11 @@ def test_tls_on_both_sides(tmp_path: Path) -> None:
 
 
 def slow_tile(task: TileTask, row: int, col: int) -> TileReport:
-    """Tile 0.0 is broken; the others take a while and heed nobody."""
-    if (row, col) == (0, 0):
+    """Tile 0.1 is broken, which shows after a while; the others take longer and heed nobody."""
+    if (row, col) == (0, 1):
+        time.sleep(0.2)
         raise SceneReadError("torn")
-    time.sleep(0.5)
+    time.sleep(0.8)
     return trace_tile(task, row, col)
 
 
@@ -321,7 +322,7 @@ def test_a_run_that_ends_early_in_this_process_leaves_no_tile_in_work(tmp_path: 
     with open_session(ClusterOptions()) as session:
         with pytest.raises(SceneReadError, match="torn"):
             list(session.run(fake_task(tmp_path), TILES[:3], work=slow_tile))
-        assert {tile for tile, _ in traces(tmp_path)} == {"0.1", "0.2"}
+        assert {tile for tile, _ in traces(tmp_path)} == {"0.0", "0.2"}
 
 
 def test_a_tile_that_the_cluster_let_go_of_is_sent_again() -> None:
