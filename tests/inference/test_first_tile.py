@@ -142,3 +142,18 @@ def test_an_interrupt_stops_the_only_tile(tmp_path: Path) -> None:
         with pytest.raises(KeyboardInterrupt):
             list(session.run(fake_task(tmp_path, name="patient"), iter([(0, 0)]), work=patient_tile))
     assert not (tmp_path / "nobody stopped it").exists()
+
+
+def late_tile(task: TileTask, row: int, col: int) -> TileReport:
+    """The first tile takes a while and heeds nobody; the others are broken."""
+    if (row, col) != (0, 0):
+        raise SceneReadError("torn")
+    time.sleep(1.5)
+    return trace_tile(task, row, col)
+
+
+def test_it_is_waited_for_when_another_ends_the_run(tmp_path: Path) -> None:
+    with open_session(ClusterOptions()) as session:
+        with pytest.raises(SceneReadError, match="torn"):
+            list(session.run(fake_task(tmp_path), iter(TILES), work=late_tile))
+        assert {tile for tile, _ in traces(tmp_path)} == {"0.0"}
