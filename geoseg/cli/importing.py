@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """Within, Python does not look for garbage: what is imported stays, and looking takes a tenth of the time."""
+    """Within, Python does not look for garbage: what is imported stays, and looking takes time."""
     gc.disable()
     try:
         yield

@@ -21,7 +21,7 @@ _CONFIG = {
     "distributed.scheduler.worker-saturation": 1.0,
     "distributed.scheduler.allowed-failures": 0,  # lost tiles come home and are counted here, as on any cluster
     "distributed.admin.tick.limit": "10m",  # a long forward pass holds the interpreter: not worth a warning
-    # What measures and tidies all run long, at Dask's own pace 4 % of a core; nothing here is worth replicating.
+    # What measures and tidies all run long, fifty times a second at Dask's own pace; no result here is replicated.
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.system-monitor.interval": "2s",
     "distributed.scheduler.active-memory-manager.start": False,

@@ -1,4 +1,4 @@
-"""The first tile of a run in this process, begun before Dask is there: importing it takes one core half a second."""
+"""The first tile of a run in this process, begun before Dask is there: importing it leaves all cores but one idle."""
 
 from __future__ import annotations
 
