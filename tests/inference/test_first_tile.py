@@ -97,7 +97,7 @@ def test_what_may_pass_is_tried_again(tmp_path: Path, count: int) -> None:
 def test_what_does_not_pass_ends_the_run_long_before_its_last_tile(tmp_path: Path) -> None:
     with open_session(ClusterOptions()) as session, pytest.raises(SceneReadError, match="torn"):
         list(session.run(fake_task(tmp_path), ((0, col) for col in range(400)), work=torn_tile))
-    assert 0 < len(traces(tmp_path)) < 100
+    assert len(traces(tmp_path)) < 100
     assert len(list(tmp_path.glob("attempt-*"))) == 1
 
 

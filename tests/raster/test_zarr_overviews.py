@@ -170,7 +170,7 @@ def test_a_run_that_was_stopped_begins_them_anew(tmp_path: Path, zarr_format: in
             for place in list(np.ndindex(*done.shape))[:25]:
                 written(*place)
                 done[place] = True
-            wait_until(lambda: (tmp_path / "early.zarr/overviews/2/classes").exists(), seconds=10)
+            wait_until(lambda: (tmp_path / "early.zarr/overviews/2/classes").exists(), seconds=60)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -203,14 +203,13 @@ def test_windows_are_made_once_and_wait_for_all_of_their_tiles(tmp_path: Path, m
 
     monkeypatch.setattr(Level, "fill", check)
     with store.early_overviews(told) as written:
-        wait_until(lambda: (tmp_path / "a.zarr/overviews/4/classes/zarr.json").exists(), seconds=10)
+        wait_until(lambda: (tmp_path / "a.zarr/overviews/4/classes/zarr.json").exists(), seconds=60)
         for place in np.ndindex(*told.shape):
             told[place] = True
             written(*place)
             time.sleep(0.01)
-        early = len(filled)
+        wait_until(lambda: len(filled) > 20, seconds=60)
     store.add_overviews()
-    assert early > 20
     assert set(filled.values()) == {1}
     assert len(filled) == sum(1 for _ in Level(None, 2, shape=SHAPE, chunk=store.spec.chunk).windows())
 
@@ -228,7 +227,7 @@ def test_what_fails_beside_the_tiles_is_made_at_the_end(tmp_path: Path, monkeypa
         patched.setattr(Level, "fill", fail)
         for place in np.ndindex(*tiles_of(store).shape):
             written(*place)
-        assert failed.wait(10)
+        assert failed.wait(60)
     store.add_overviews()
     expected = mode_2x2(store.read_classes(Window.whole(SHAPE)))
     assert np.array_equal(store.read_overview(2, Window.whole(expected.shape)), expected)
