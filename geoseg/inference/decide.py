@@ -44,9 +44,9 @@ class Decider:
         self, shape: tuple[int, int], *, layers: Layers, ids: tuple[int, ...] | None = None, temperature: float = 1.0
     ) -> None:
         self._shape, self._layers, self._temperature = shape, layers, temperature
-        self._ids = np.arange(IGNORE + 1, dtype=np.uint8)  # 255 stays 255
-        self._named = ids is not None and ids != tuple(range(len(ids)))
-        if ids is not None:
+        self._ids: npt.NDArray[np.uint8] | None = None
+        if ids is not None and ids != tuple(range(len(ids))):
+            self._ids = np.arange(IGNORE + 1, dtype=np.uint8)  # 255 stays 255
             self._ids[: len(ids)] = ids
         self._maps: dict[str, Array] = {}
 
@@ -84,7 +84,7 @@ class Decider:
             found["classes"] = np.full(self._shape, IGNORE, np.uint8)
             if self._layers.confidence:
                 found["confidence"] = found["classes"].copy()
-        if self._named:
+        if self._ids is not None:
             found["classes"] = self._ids[found["classes"]]
         if not valid.all():  # a mask costs all of its pixels, however few are set
             invalid = ~valid

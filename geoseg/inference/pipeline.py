@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -111,19 +110,21 @@ def run_plan(
     start_run(run)
     waiting = ((tile.row, tile.col) for tile in plan.tiles() if not done[tile.row, tile.col])
     try:
-        with ExitStack() as opened:
-            opened.enter_context(memory_told(plan, doing="tiles were worked on", way=_SMALLER, here=not session.shared))
-            if progress.tiles_done < progress.tiles:  # else the pyramid may be whole
-                written = opened.enter_context(store.early_overviews(done))
-            for report in session.run(task, waiting):
-                check()
-                written(*_place(report.key))
-                told = progress.notes
-                progress.add(report)
-                if progress.notes != told:  # at once: a run that is stopped later has said it
-                    store.update_attributes({NOTES_ATTRIBUTE: progress.notes})
-                if on_progress is not None:
-                    on_progress(progress)
+        if progress.tiles_done < progress.tiles:  # else the pyramid may be whole
+            here = not session.shared
+            with (
+                memory_told(plan, doing="tiles were worked on", way=_SMALLER, here=here),
+                store.early_overviews(done) as written,
+            ):
+                for report in session.run(task, waiting):
+                    check()
+                    written(*_place(report.key))
+                    told = progress.notes
+                    progress.add(report)
+                    if progress.notes != told:  # at once: a run that is stopped later has said it
+                        store.update_attributes({NOTES_ATTRIBUTE: progress.notes})
+                    if on_progress is not None:
+                        on_progress(progress)
     finally:
         end_run(run)
         forget_runs()

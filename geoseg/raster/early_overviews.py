@@ -34,9 +34,8 @@ class EarlyOverviews:
         self._laid_out = self._thread.submit(
             zarr_overviews.lay_out, group, geobox=spec.geobox, chunk=spec.chunk, legend=spec.legend
         )
-        if done.any():
-            for window in self._level.windows():
-                self._make(window)
+        for window in self._level.windows():
+            self._make(window)
 
     def add(self, row: int, col: int) -> None:
         """Notes that the tile at a row and column of the grid is written: what it was the last for is made."""

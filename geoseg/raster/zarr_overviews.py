@@ -17,7 +17,7 @@ import numpy.typing as npt
 import zarr
 
 from geoseg.geometry.geobox import IDENTITY, GeoBox
-from geoseg.geometry.windows import Window, split
+from geoseg.geometry.windows import Window
 from geoseg.legend import IGNORE, Legend
 from geoseg.raster import zarr_layout
 
@@ -135,7 +135,8 @@ class Level:
 
     def windows(self) -> Iterator[Window]:
         """What is written at once: whole shards."""
-        return split(self._shape, size=self._shard)
+        height, width = self._shape
+        return self.reading(slice(0, 2 * height), slice(0, 2 * width))
 
     def reading(self, rows: slice, cols: slice) -> Iterator[Window]:
         """The windows that are made of some of these rows and columns of the level below."""
